@@ -1,0 +1,43 @@
+// sparsert/stream.hpp — the context of an operation: device and order.
+#pragma once
+
+#include <memory>
+
+#include "sparsert/device.hpp"
+
+namespace sparsert {
+
+/// An ordered queue of work on one device. Cheap to copy; copies name the same queue.
+/// Work on `cpu`, `reference` and `simt` is synchronous: done when the call returns.
+class Stream {
+ public:
+  /// No stream in particular: an operation takes the default stream of its operands' device.
+  Stream() noexcept = default;
+
+  /// The default stream of a device. Throws `DeviceUnavailable`, with the reason.
+  explicit Stream(Device device);
+
+  /// A new stream, independent of the default one. Throws `DeviceUnavailable`.
+  static Stream create(Device device);
+
+  /// This stream, or the default one of `device` if none in particular.
+  /// Throws `Error{invalid_argument}` if it is a stream of another device.
+  Stream on(const Device& device) const;
+
+  const Device& device() const noexcept { return device_; }
+
+  /// Waits until all work given to the stream so far is done. Throws the fault of an earlier launch.
+  void synchronize() const;
+
+  /// The `cudaStream_t`, or null on other devices and for CUDA's default stream.
+  void* native_handle() const noexcept { return handle_.get(); }
+
+ private:
+  Stream(Device device, std::shared_ptr<void> handle) noexcept;
+
+  Device device_ = cpu_device;
+  bool chosen_ = false;  // false: no stream in particular
+  std::shared_ptr<void> handle_;
+};
+
+}  // namespace sparsert

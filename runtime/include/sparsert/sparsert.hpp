@@ -1,0 +1,15 @@
+// sparsert/sparsert.hpp — everything.
+#pragma once
+
+#include "sparsert/buffer.hpp"
+#include "sparsert/device.hpp"
+#include "sparsert/dtype.hpp"
+#include "sparsert/error.hpp"
+#include "sparsert/files.hpp"
+#include "sparsert/ops.hpp"
+#include "sparsert/order.hpp"
+#include "sparsert/prune.hpp"
+#include "sparsert/sparse.hpp"
+#include "sparsert/stream.hpp"
+#include "sparsert/tensor.hpp"
+#include "sparsert/version.hpp"
