@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# scripts/test.sh — installs what is missing, builds, and runs every test.
+# With `quick` only the main build is tested; `slow` adds the long campaigns.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/common.sh
+
+mode=${1:-all}
+case $mode in all | quick | slow) ;; *) fail "usage: test.sh [quick|slow]" ;; esac
+started=$SECONDS
+step() { say "$* ($((SECONDS - started)) s so far)"; }
+
+# run_ctest PRESET arguments...: the tests of one build.
+run_ctest() {
+  local preset=$1
+  shift
+  ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure --no-tests=error "$@"
+}
+
+bash scripts/setup.sh test
+
+if [ "$mode" != quick ]; then
+  if have_nvcc; then
+    step "the CUDA build, on a machine that may have no GPU"
+    build cuda
+    run_ctest cuda --label-regex 'unit|install|gpu' --quiet
+  else
+    say "no nvcc: the CUDA build is not tested here"
+  fi
+  step "AddressSanitizer and UndefinedBehaviorSanitizer"
+  build asan
+  run_ctest asan --label-exclude 'slow|python|install|lint' --quiet
+  step "ThreadSanitizer"
+  build tsan
+  run_ctest tsan --label-exclude 'slow|python|install|lint' --quiet
+  step "clang"
+  build clang
+  run_ctest clang --label-exclude 'slow|python|install|lint' --quiet
+  step "clang-tidy"
+  bash scripts/tidy.sh build/clang
+fi
+
+step "the main build"
+build dev -DSPARSERT_PYTHON=ON
+cmake --build build/dev --target all_verify_interface_header_sets >build/dev/headers.log 2>&1 ||
+  { tail -n 40 build/dev/headers.log; fail "a public header is not self-contained"; }
+if [ "$mode" = slow ]; then labels=(--label-exclude python); else labels=(--label-exclude 'slow|python'); fi
+run_ctest dev "${labels[@]}"
+step "Python"
+PYTHONPATH=build/dev/python "$venv/bin/python" -m pytest -q tests/python
