@@ -162,8 +162,8 @@ void Buffer::reset() noexcept {
   data_ = nullptr;
 }
 
-void copy_bytes(void* to, const Device& to_device, const void* from, const Device& from_device,
-                std::size_t bytes, const Stream& stream) {
+void copy_bytes(void* to, const Device& to_device, const void* from, const Device& from_device, std::size_t bytes,
+                const Stream& stream) {
   if (bytes == 0) return;
   if (to_device.is_host() && from_device.is_host()) {
     std::memcpy(to, from, bytes);

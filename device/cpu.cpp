@@ -46,8 +46,7 @@ std::string use(std::string_view name) {
     }
     known += (known.empty() ? "" : ", ") + std::string(target.name);
   }
-  throw Error(ErrorCode::invalid_argument,
-              "cpu target: got \"" + std::string(name) + "\", expected one of " + known);
+  throw Error(ErrorCode::invalid_argument, "cpu target: got \"" + std::string(name) + "\", expected one of " + known);
 }
 
 std::string& in_use() {
@@ -80,8 +79,6 @@ std::string cpu_target() { return in_use(); }
 
 void set_cpu_target(std::string_view name) { in_use() = use(name); }
 
-CpuInfo cpu_info() {
-  return {cpu_name(), std::max(1, oneapi::tbb::info::default_concurrency()), cpu_target()};
-}
+CpuInfo cpu_info() { return {cpu_name(), std::max(1, oneapi::tbb::info::default_concurrency()), cpu_target()}; }
 
 }  // namespace sparsert

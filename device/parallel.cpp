@@ -34,9 +34,8 @@ Pool& pool() {
 }  // namespace
 
 void set_num_threads(int threads) {
-  require(threads >= 0 && threads <= 4096, [&] {
-    return "set_num_threads: got " + std::to_string(threads) + ", expected 0 (all) to 4096";
-  });
+  require(threads >= 0 && threads <= 4096,
+          [&] { return "set_num_threads: got " + std::to_string(threads) + ", expected 0 (all) to 4096"; });
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
   p.threads = threads == 0 ? machine_threads() : threads;
@@ -49,8 +48,7 @@ int num_threads() noexcept {
   return p.threads;
 }
 
-void parallel_for(std::int64_t n, std::int64_t grain,
-                  const std::function<void(std::int64_t, std::int64_t)>& body) {
+void parallel_for(std::int64_t n, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body) {
   if (n <= 0) return;
   grain = std::max<std::int64_t>(1, grain);
   const std::int64_t parts = (n + grain - 1) / grain;
@@ -69,9 +67,8 @@ void parallel_for(std::int64_t n, std::int64_t grain,
     return;
   }
   arena->execute([&] {
-    oneapi::tbb::parallel_for(std::int64_t{0}, parts, [&](std::int64_t part) {
-      body(part * grain, std::min(n, (part + 1) * grain));
-    });
+    oneapi::tbb::parallel_for(std::int64_t{0}, parts,
+                              [&](std::int64_t part) { body(part * grain, std::min(n, (part + 1) * grain)); });
   });
 }
 

@@ -20,9 +20,8 @@ Stream Stream::create(Device device) {
 
 Stream Stream::on(const Device& device) const {
   if (!chosen_) return Stream(device);
-  require(device_ == device, [&] {
-    return "stream: got a stream of " + to_string(device_) + ", expected one of " + to_string(device);
-  });
+  require(device_ == device,
+          [&] { return "stream: got a stream of " + to_string(device_) + ", expected one of " + to_string(device); });
   return *this;
 }
 

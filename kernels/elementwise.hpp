@@ -17,7 +17,8 @@ using Compute = std::conditional_t<std::is_same_v<T, float16> || std::is_same_v<
 
 template <class T>
 constexpr Compute<T> widen(T x) {
-  if constexpr (std::is_same_v<Compute<T>, T>) return x; else return to_float(x);
+  if constexpr (std::is_same_v<Compute<T>, T>) return x;
+  else return to_float(x);
 }
 
 /// Rounds once, to nearest even, from the computing type to the stored one.
@@ -29,11 +30,15 @@ constexpr T narrow(Compute<T> x) {
 }
 
 template <class T>
-constexpr bool is_nonzero(T x) { return !(widen(x) == 0); }
+constexpr bool is_nonzero(T x) {
+  return !(widen(x) == 0);
+}
 
 /// x > 0 or NaN stays; everything else, -0 included, is +0.
 template <class T>
-constexpr T relu_of(T x) { return widen(x) <= 0 ? T{} : x; }
+constexpr T relu_of(T x) {
+  return widen(x) <= 0 ? T{} : x;
+}
 
 template <class T>
 constexpr T relu_gradient(T grad, T x) {

@@ -1,4 +1,4 @@
-// kernels/kernels.hpp — the backend contract on one page: what each operation is given, declared once for every backend.
+// kernels/kernels.hpp — the backend contract on one page: what each operation is given, declared once for all.
 //
 // Everything here is already checked: shapes agree, indices are in range, memory lives on the stream's device.
 // An operation never validates, never allocates its outputs, and writes every element of them.
@@ -14,6 +14,7 @@
 #include "sparsert/order.hpp"
 #include "sparsert/stream.hpp"
 
+// clang-format off
 /// Declares `void name(const Args&, const Stream&)` in every backend, and the table `backend::name` that holds them.
 #define SPARSERT_OP(name, Args)                                  \
   namespace reference { void name(const Args&, const Stream&); } \
@@ -25,9 +26,9 @@
         detail::if_built<kWithSimt>([] { return &simt::name; }), \
         detail::if_built<kWithCuda>([] { return &cuda::name; })  \
   }
+// clang-format on
 
 namespace sparsert::backend {
-
 
 /// One operation on every backend. A backend that is not built is null.
 template <class Args>
@@ -44,7 +45,8 @@ namespace detail {
 /// `f()` where the backend is built, null where not, without naming the missing function.
 template <bool kBuilt, class F>
 constexpr auto if_built(F f) {
-  if constexpr (kBuilt) return f(); else return static_cast<decltype(f())>(nullptr);
+  if constexpr (kBuilt) return f();
+  else return static_cast<decltype(f())>(nullptr);
 }
 }  // namespace detail
 
@@ -198,11 +200,11 @@ SPARSERT_OP(prune_magnitude, PruneMagnitudeArgs);
 struct TopkArgs {
   DType dtype;
   std::int64_t rows;
-  std::int64_t n;  // entries of a row
-  std::int64_t k;  // <= n
-  const void* x;            // rows x n
-  void* values;             // rows x k
-  std::int64_t* indices;    // rows x k, within the row
+  std::int64_t n;         // entries of a row
+  std::int64_t k;         // <= n
+  const void* x;          // rows x n
+  void* values;           // rows x k
+  std::int64_t* indices;  // rows x k, within the row
 };
 SPARSERT_OP(topk, TopkArgs);
 
@@ -235,7 +237,7 @@ struct SpmmArgs {
   const void* bias;  // null: none
   bool relu;
   double alpha;
-  double beta;       // 0: C is not read
+  double beta;  // 0: C is not read
   Order order;
 };
 SPARSERT_OP(spmm, SpmmArgs);

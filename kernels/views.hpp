@@ -16,7 +16,7 @@ struct CsrView {
   const void* row_offsets;  // rows + 1
   const void* columns;      // nnz
   DType dtype;
-  const void* values;       // nnz
+  const void* values;  // nnz
 };
 
 /// Coordinates in any order, duplicates allowed.
@@ -28,7 +28,7 @@ struct CooView {
   const void* row_indices;  // nnz
   const void* columns;      // nnz
   DType dtype;
-  const void* values;       // nnz
+  const void* values;  // nnz
 };
 
 }  // namespace sparsert::backend

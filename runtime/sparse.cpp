@@ -8,9 +8,11 @@
 namespace sparsert {
 namespace {
 
-void check_index_array(const char* op, const char* argument, const Tensor& array, DType expected, const Device& device) {
+void check_index_array(const char* op, const char* argument, const Tensor& array, DType expected,
+                       const Device& device) {
   require(array.dtype() == DType::int32 || array.dtype() == DType::int64, [&] {
-    return std::string(op) + ": " + argument + " is " + std::string(to_string(array.dtype())) + ", expected int32 or int64";
+    return std::string(op) + ": " + argument + " is " + std::string(to_string(array.dtype())) +
+           ", expected int32 or int64";
   });
   require(array.dtype() == expected, [&] {
     return std::string(op) + ": " + argument + " is " + std::string(to_string(array.dtype())) + ", expected " +
@@ -21,15 +23,14 @@ void check_index_array(const char* op, const char* argument, const Tensor& array
 }
 
 void check_matrix_shape(const char* op, const Shape& shape, DType index) {
-  require(shape.size() == 2 && shape[0] >= 0 && shape[1] >= 0, [&] {
-    return std::string(op) + ": shape is " + to_string(shape) + ", expected two sizes of at least 0";
-  });
-  require(index == DType::int64 || (shape[0] <= INT32_MAX && shape[1] <= INT32_MAX), [&] {
-    return std::string(op) + ": shape is " + to_string(shape) + ", which needs int64 indices";
-  });
+  require(shape.size() == 2 && shape[0] >= 0 && shape[1] >= 0,
+          [&] { return std::string(op) + ": shape is " + to_string(shape) + ", expected two sizes of at least 0"; });
+  require(index == DType::int64 || (shape[0] <= INT32_MAX && shape[1] <= INT32_MAX),
+          [&] { return std::string(op) + ": shape is " + to_string(shape) + ", which needs int64 indices"; });
 }
 
-void check_columns_in_range(const char* op, const char* argument, std::int64_t at, std::int64_t got, std::int64_t limit) {
+void check_columns_in_range(const char* op, const char* argument, std::int64_t at, std::int64_t got,
+                            std::int64_t limit) {
   require(got >= 0 && got < limit, [&] {
     return std::string(op) + ": " + argument + "[" + std::to_string(at) + "] is " + std::to_string(got) +
            ", expected 0 to " + std::to_string(limit - 1);
@@ -41,9 +42,7 @@ void check_csr(const Tensor& row_offsets, const Tensor& columns, std::int64_t ro
   const auto offsets = row_offsets.span<I>();
   const auto column = columns.span<I>();
   const auto nnz = static_cast<std::int64_t>(column.size());
-  require(offsets[0] == 0, [&] {
-    return "csr: row_offsets[0] is " + std::to_string(offsets[0]) + ", expected 0";
-  });
+  require(offsets[0] == 0, [&] { return "csr: row_offsets[0] is " + std::to_string(offsets[0]) + ", expected 0"; });
   // All offsets first: only then may they be used to read columns.
   for (std::int64_t r = 0; r < rows; ++r) {
     require(offsets[r] <= offsets[r + 1] && offsets[r + 1] <= nnz, [&] {
@@ -59,8 +58,8 @@ void check_csr(const Tensor& row_offsets, const Tensor& columns, std::int64_t ro
     for (std::int64_t e = offsets[r]; e < offsets[r + 1]; ++e) {
       check_columns_in_range("csr", "columns", e, column[e], cols);
       require(e == offsets[r] || column[e - 1] < column[e], [&] {
-        return "csr: columns[" + std::to_string(e) + "] of row " + std::to_string(r) + " is " + std::to_string(column[e]) +
-               " after " + std::to_string(column[e - 1]) +
+        return "csr: columns[" + std::to_string(e) + "] of row " + std::to_string(r) + " is " +
+               std::to_string(column[e]) + " after " + std::to_string(column[e - 1]) +
                (column[e - 1] == column[e] ? ", a duplicate" : ", expected ascending columns in a row");
       });
     }
@@ -76,7 +75,8 @@ void check_range(const char* argument, const Tensor& indices, std::int64_t limit
 }
 
 double density_of(std::int64_t nnz, std::int64_t rows, std::int64_t cols) {
-  return rows == 0 || cols == 0 ? 0.0 : static_cast<double>(nnz) / (static_cast<double>(rows) * static_cast<double>(cols));
+  return rows == 0 || cols == 0 ? 0.0
+                                : static_cast<double>(nnz) / (static_cast<double>(rows) * static_cast<double>(cols));
 }
 
 }  // namespace
@@ -123,7 +123,8 @@ Csr Csr::with_values(const Tensor& values) const {
 }
 
 Csr Csr::to(const Device& device, const Stream& stream) const {
-  return unchecked(row_offsets_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_, cols_);
+  return unchecked(row_offsets_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_,
+                   cols_);
 }
 
 Coo::Coo(const Tensor& rows, const Tensor& columns, const Tensor& values, Shape shape) {
@@ -163,7 +164,8 @@ double Coo::density() const noexcept { return density_of(nnz(), rows_, cols_); }
 std::int64_t Coo::nbytes() const noexcept { return row_indices_.nbytes() + columns_.nbytes() + values_.nbytes(); }
 
 Coo Coo::to(const Device& device, const Stream& stream) const {
-  return unchecked(row_indices_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_, cols_);
+  return unchecked(row_indices_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_,
+                   cols_);
 }
 
 }  // namespace sparsert

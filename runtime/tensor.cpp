@@ -53,16 +53,15 @@ Tensor Tensor::zeros(Shape shape, DType dtype, const Device& device, const Strea
   return tensor;
 }
 
-Tensor Tensor::wrap(void* data, Shape shape, DType dtype, const Device& device,
-                    std::function<void()> release, bool read_only) {
+Tensor Tensor::wrap(void* data, Shape shape, DType dtype, const Device& device, std::function<void()> release,
+                    bool read_only) {
   Tensor tensor;
   // The buffer first: from here on `release` runs, whatever is wrong with the rest.
   auto buffer = std::make_shared<Buffer>(data, 0, device, std::move(release));
   tensor.numel_ = element_count(shape, size_of(dtype));
   require(tensor.numel_ == 0 || data != nullptr, [] { return std::string("wrap: got a null pointer"); });
-  require(reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) == 0, [&] {
-    return "wrap: the pointer is not aligned to " + std::string(to_string(dtype));
-  });
+  require(reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) == 0,
+          [&] { return "wrap: the pointer is not aligned to " + std::string(to_string(dtype)); });
   tensor.shape_ = std::move(shape);
   tensor.dtype_ = dtype;
   tensor.device_ = device;
@@ -82,7 +81,8 @@ Tensor Tensor::copy_of(const void* values, std::int64_t count, Shape shape, DTyp
 }
 
 void* Tensor::mutable_data() {
-  require(!read_only_, [] { return std::string("tensor: read-only memory (indices of a checked matrix, or a mapped file)"); });
+  require(!read_only_,
+          [] { return std::string("tensor: read-only memory (indices of a checked matrix, or a mapped file)"); });
   return data_;
 }
 
@@ -111,7 +111,8 @@ Tensor Tensor::clone(const Stream& stream) const {
 
 Tensor Tensor::reshape(Shape shape) const {
   require(element_count(shape, size_of(dtype_)) == numel_, [&] {
-    return "reshape: got shape " + to_string(shape) + " for " + std::to_string(numel_) + " elements of " + to_string(shape_);
+    return "reshape: got shape " + to_string(shape) + " for " + std::to_string(numel_) + " elements of " +
+           to_string(shape_);
   });
   Tensor tensor = *this;
   tensor.shape_ = std::move(shape);
@@ -120,9 +121,11 @@ Tensor Tensor::reshape(Shape shape) const {
 
 void Tensor::check_host(DType expected) const {
   require(dtype_ == expected, [&] {
-    return "tensor: got a request for " + std::string(to_string(expected)) + ", expected " + std::string(to_string(dtype_));
+    return "tensor: got a request for " + std::string(to_string(expected)) + ", expected " +
+           std::string(to_string(dtype_));
   });
-  require(device_.is_host(), [&] { return "tensor: is on " + to_string(device_) + ", expected host memory; use cpu()"; });
+  require(device_.is_host(),
+          [&] { return "tensor: is on " + to_string(device_) + ", expected host memory; use cpu()"; });
 }
 
 }  // namespace sparsert

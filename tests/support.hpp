@@ -1,4 +1,5 @@
-// tests/support.hpp — what every test needs: devices to run on, values that provoke, guards around buffers, comparison of bits.
+// tests/support.hpp — what every test needs: devices to run on, values that provoke, guards around buffers, comparison
+// of bits.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -57,8 +58,9 @@ inline const char* to_string(Values kind) {
   return "?";
 }
 
-inline const std::vector<Values> kAllValues{Values::normal, Values::small_integers, Values::positive, Values::cancelling,
-                                            Values::wide,   Values::denormal,       Values::special,  Values::zeros};
+inline const std::vector<Values> kAllValues{Values::normal,     Values::small_integers, Values::positive,
+                                            Values::cancelling, Values::wide,           Values::denormal,
+                                            Values::special,    Values::zeros};
 
 /// `n` values of a kind, the same for the same seed on every machine.
 template <class T = float>
@@ -79,7 +81,7 @@ std::vector<T> make_values(Values kind, std::int64_t n, std::uint64_t seed) {
       case Values::denormal: x = symmetric() * 64 * static_cast<double>(std::numeric_limits<T>::denorm_min()); break;
       case Values::special: {
         const std::uint64_t pick = random() % 16;
-        x = pick == 0 ? std::numeric_limits<double>::quiet_NaN()
+        x = pick == 0   ? std::numeric_limits<double>::quiet_NaN()
             : pick == 1 ? std::numeric_limits<double>::infinity()
             : pick == 2 ? -std::numeric_limits<double>::infinity()
             : pick == 3 ? 0.0
@@ -168,7 +170,8 @@ void expect_error(ErrorCode code, const std::vector<std::string>& words, F&& f) 
   } catch (const Error& error) {
     EXPECT_EQ(static_cast<int>(error.code()), static_cast<int>(code)) << error.what();
     for (const std::string& word : words) {
-      EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << "\"" << word << "\" is not in: " << error.what();
+      EXPECT_NE(std::string(error.what()).find(word), std::string::npos)
+          << "\"" << word << "\" is not in: " << error.what();
     }
     return;
   }

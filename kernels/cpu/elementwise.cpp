@@ -50,8 +50,8 @@ namespace {
 
 HWY_EXPORT(relu_f32);
 
-constexpr int64_t kGrain = 1 << 15;              // elements of a task: 128 KiB of float32
-constexpr int64_t kPastCacheBytes = 16 << 20;    // outputs from here on are written past the caches
+constexpr int64_t kGrain = 1 << 15;            // elements of a task: 128 KiB of float32
+constexpr int64_t kPastCacheBytes = 16 << 20;  // outputs from here on are written past the caches
 
 /// A plain loop over [0, n) in parallel parts. The compiler vectorises what `body` inlines to.
 template <class Body>

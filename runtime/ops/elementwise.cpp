@@ -15,9 +15,10 @@ Tensor binary(const char* op, backend::BinaryOp code, const Tensor& x, const Ten
   const Stream order = stream.on(x.device());
   const Tensor& full = x_scalar ? y : x;
   Tensor out = Tensor::empty(full.shape(), x.dtype(), x.device(), order);
-  backend::run(backend::binary,
-               {x.dtype(), code, out.numel(), x.data(), x_scalar ? 0 : 1, y.data(), y_scalar ? 0 : 1, out.mutable_data()},
-               order);
+  backend::run(
+      backend::binary,
+      {x.dtype(), code, out.numel(), x.data(), x_scalar ? 0 : 1, y.data(), y_scalar ? 0 : 1, out.mutable_data()},
+      order);
   return out;
 }
 
@@ -36,9 +37,8 @@ Tensor multiply(const Tensor& x, const Tensor& y, const Stream& stream) {
 }
 
 Tensor power(const Tensor& x, int exponent, const Stream& stream) {
-  require(exponent >= 0 && exponent <= 1024, [&] {
-    return "power: exponent is " + std::to_string(exponent) + ", expected 0 to 1024";
-  });
+  require(exponent >= 0 && exponent <= 1024,
+          [&] { return "power: exponent is " + std::to_string(exponent) + ", expected 0 to 1024"; });
   const Stream order = stream.on(x.device());
   Tensor out = Tensor::empty(x.shape(), x.dtype(), x.device(), order);
   backend::run(backend::power, {x.dtype(), x.numel(), x.data(), exponent, out.mutable_data()}, order);

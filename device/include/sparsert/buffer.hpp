@@ -38,8 +38,8 @@ class Buffer {
 };
 
 /// Copies bytes between any two devices, in the order of `stream`; synchronous unless both ends are CUDA.
-void copy_bytes(void* to, const Device& to_device, const void* from, const Device& from_device,
-                std::size_t bytes, const Stream& stream);
+void copy_bytes(void* to, const Device& to_device, const void* from, const Device& from_device, std::size_t bytes,
+                const Stream& stream);
 
 /// Sets bytes to zero in the order of `stream`.
 void zero_bytes(void* data, std::size_t bytes, const Stream& stream);

@@ -54,8 +54,8 @@ int num_threads() noexcept;
 /// The CPU the process runs on.
 struct CpuInfo {
   std::string name;
-  int threads = 1;    ///< hardware threads this process may use
-  std::string simd;   ///< the kernels' instruction set in use, e.g. "AVX2", "AVX3", "scalar"
+  int threads = 1;   ///< hardware threads this process may use
+  std::string simd;  ///< the kernels' instruction set in use, e.g. "AVX2", "AVX3", "scalar"
 };
 CpuInfo cpu_info();
 
@@ -80,8 +80,8 @@ struct DeviceProperties {
 
 /// The result of the one probe a process makes.
 struct Status {
-  bool built = false;       ///< compiled with a CUDA toolkit
-  bool available = false;   ///< at least one device can be used
+  bool built = false;      ///< compiled with a CUDA toolkit
+  bool available = false;  ///< at least one device can be used
   Reason reason = Reason::not_built;
   std::string detail;       ///< the reason in a sentence; empty when available
   int runtime_version = 0;  ///< of the toolkit compiled in, as CUDA writes it (13000 is 13.0); 0 when not built

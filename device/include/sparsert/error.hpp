@@ -27,8 +27,7 @@ struct SourceLocation {
   const char* file;
   int line;
 
-  static constexpr SourceLocation current(const char* file = __builtin_FILE(),
-                                          int line = __builtin_LINE()) noexcept {
+  static constexpr SourceLocation current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) noexcept {
     return {file, line};
   }
 };
@@ -36,8 +35,7 @@ struct SourceLocation {
 /// Every exception the library throws. The message reads `op: argument, got, expected`.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message,
-        SourceLocation where = SourceLocation::current());
+  Error(ErrorCode code, const std::string& message, SourceLocation where = SourceLocation::current());
 
   ErrorCode code() const noexcept { return code_; }
   SourceLocation where() const noexcept { return where_; }
@@ -50,24 +48,21 @@ class Error : public std::runtime_error {
 /// The device asked for cannot be used; the message carries the reason.
 class DeviceUnavailable : public Error {
  public:
-  explicit DeviceUnavailable(const std::string& message,
-                             SourceLocation where = SourceLocation::current())
+  explicit DeviceUnavailable(const std::string& message, SourceLocation where = SourceLocation::current())
       : Error(ErrorCode::device_unavailable, message, where) {}
 };
 
 /// A sticky fault: every later operation on this device throws this at once; CPU work goes on.
 class DeviceLost : public Error {
  public:
-  explicit DeviceLost(const std::string& message,
-                      SourceLocation where = SourceLocation::current())
+  explicit DeviceLost(const std::string& message, SourceLocation where = SourceLocation::current())
       : Error(ErrorCode::device_lost, message, where) {}
 };
 
 /// An allocation that failed after the pool had been trimmed once. Inputs and outputs are unchanged.
 class OutOfMemory : public Error {
  public:
-  explicit OutOfMemory(const std::string& message,
-                       SourceLocation where = SourceLocation::current())
+  explicit OutOfMemory(const std::string& message, SourceLocation where = SourceLocation::current())
       : Error(ErrorCode::out_of_memory, message, where) {}
 };
 
@@ -88,8 +83,7 @@ class CommError : public Error {
 /// Throws `Error{invalid_argument}` with `message()` unless `condition` holds.
 /// The message is a callable, so that the passing case builds no string.
 template <class Message>
-inline void require(bool condition, Message&& message,
-                    SourceLocation where = SourceLocation::current()) {
+inline void require(bool condition, Message&& message, SourceLocation where = SourceLocation::current()) {
   if (!condition) throw Error(ErrorCode::invalid_argument, message(), where);
 }
 

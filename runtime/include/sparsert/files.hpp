@@ -39,14 +39,14 @@ class StateDict {
 /// What a file says of one tensor, without reading its data.
 struct TensorInfo {
   std::string name;
-  std::string dtype;           ///< as the file spells it
+  std::string dtype;  ///< as the file spells it
   Shape shape;
-  std::uint64_t offset = 0;    ///< of the data, from the start of the file
+  std::uint64_t offset = 0;  ///< of the data, from the start of the file
   std::uint64_t nbytes = 0;
 };
 
 struct FileInfo {
-  std::string format;          ///< "safetensors"
+  std::string format;  ///< "safetensors"
   std::vector<TensorInfo> tensors;
   std::map<std::string, std::string> metadata;
 };
@@ -54,7 +54,7 @@ struct FileInfo {
 /// Limits that a file has to keep to.
 struct LoadOptions {
   Device device = cpu_device;
-  std::vector<std::string> include;           ///< globs (* and ?) of names; empty: all
+  std::vector<std::string> include;  ///< globs (* and ?) of names; empty: all
   std::uint64_t max_tensors = 1'000'000;
   std::uint64_t max_header_bytes = 100'000'000;
 };

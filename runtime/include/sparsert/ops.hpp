@@ -17,12 +17,16 @@ namespace sparsert {
 
 // ---- elementwise (any shape)
 
-Tensor add(const Tensor& x, const Tensor& y, const Stream& stream = {});       ///< x + y; shapes equal, or one operand has one element
+Tensor add(const Tensor& x, const Tensor& y,
+           const Stream& stream = {});  ///< x + y; shapes equal, or one operand has one element
 Tensor subtract(const Tensor& x, const Tensor& y, const Stream& stream = {});  ///< x - y
 Tensor multiply(const Tensor& x, const Tensor& y, const Stream& stream = {});  ///< x * y; integers wrap
-Tensor power(const Tensor& x, int exponent, const Stream& stream = {});        ///< x to a small power >= 0, by repeated multiplication
-Tensor cast(const Tensor& x, DType dtype, const Stream& stream = {});          ///< nearest even to floats; toward zero, saturating, NaN -> 0 to integers
-bool equal(const Tensor& x, const Tensor& y, const Stream& stream = {});       ///< same shape, dtype and values; NaN equals nothing
+Tensor power(const Tensor& x, int exponent,
+             const Stream& stream = {});  ///< x to a small power >= 0, by repeated multiplication
+Tensor cast(const Tensor& x, DType dtype,
+            const Stream& stream = {});  ///< nearest even to floats; toward zero, saturating, NaN -> 0 to integers
+bool equal(const Tensor& x, const Tensor& y,
+           const Stream& stream = {});  ///< same shape, dtype and values; NaN equals nothing
 
 inline Tensor operator+(const Tensor& x, const Tensor& y) { return add(x, y); }
 inline Tensor operator-(const Tensor& x, const Tensor& y) { return subtract(x, y); }
@@ -74,8 +78,8 @@ struct SpmmOptions {
   const Tensor* bias = nullptr;  ///< (m): one per row of A
   bool relu = false;
   double alpha = 1.0;
-  double beta = 0.0;             ///< not 0: `out` is needed, and read
-  Tensor* out = nullptr;         ///< (m, n), written; must not overlap b
+  double beta = 0.0;      ///< not 0: `out` is needed, and read
+  Tensor* out = nullptr;  ///< (m, n), written; must not overlap b
   Order order = Order::canonical;
 };
 
@@ -86,7 +90,7 @@ Tensor spmm(const Plan& plan, const Tensor& b, const SpmmOptions& options = {}, 
 struct LinearOptions {
   const Tensor* bias = nullptr;  ///< (out)
   bool relu = false;
-  Tensor* out = nullptr;         ///< (batch, out), written; must not overlap x
+  Tensor* out = nullptr;  ///< (batch, out), written; must not overlap x
   Order order = Order::canonical;
 };
 

@@ -21,7 +21,7 @@ class Csr {
   std::int64_t cols() const noexcept { return cols_; }
   std::int64_t nnz() const noexcept { return columns_.numel(); }
   Shape shape() const { return {rows_, cols_}; }
-  double density() const noexcept;  ///< nnz / (rows · cols); 0 for an empty matrix
+  double density() const noexcept;       ///< nnz / (rows · cols); 0 for an empty matrix
   std::int64_t nbytes() const noexcept;  ///< of the three arrays
   DType dtype() const noexcept { return values_.dtype(); }
   DType index_dtype() const noexcept { return columns_.dtype(); }

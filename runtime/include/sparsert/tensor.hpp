@@ -47,8 +47,8 @@ class Tensor {
 
   /// Memory that somebody else owns, without a copy; `release` runs when the last copy of the tensor goes.
   /// Throws `Error{invalid_argument}` for a pointer that is not aligned to the dtype.
-  static Tensor wrap(void* data, Shape shape, DType dtype, const Device& device,
-                     std::function<void()> release, bool read_only = false);
+  static Tensor wrap(void* data, Shape shape, DType dtype, const Device& device, std::function<void()> release,
+                     bool read_only = false);
 
   const Shape& shape() const noexcept { return shape_; }
   int rank() const noexcept { return static_cast<int>(shape_.size()); }
