@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -41,61 +40,6 @@ class Threads {
   int before_;
 };
 
-/// Kinds of values. Exact integers catch indexing faults by memcmp; the others catch precision faults.
-enum class Values { normal, small_integers, positive, cancelling, wide, denormal, special, zeros };
-
-inline const char* to_string(Values kind) {
-  switch (kind) {
-    case Values::normal: return "normal";
-    case Values::small_integers: return "small_integers";
-    case Values::positive: return "positive";
-    case Values::cancelling: return "cancelling";
-    case Values::wide: return "wide";
-    case Values::denormal: return "denormal";
-    case Values::special: return "special";
-    case Values::zeros: return "zeros";
-  }
-  return "?";
-}
-
-inline const std::vector<Values> kAllValues{Values::normal,     Values::small_integers, Values::positive,
-                                            Values::cancelling, Values::wide,           Values::denormal,
-                                            Values::special,    Values::zeros};
-
-/// `n` values of a kind, the same for the same seed on every machine.
-template <class T = float>
-std::vector<T> make_values(Values kind, std::int64_t n, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  // Not std::normal_distribution: its sequence differs between standard libraries.
-  const auto uniform = [&] { return static_cast<double>(random() >> 11) * 0x1p-53; };
-  const auto symmetric = [&] { return uniform() * 2 - 1; };
-  std::vector<T> values(static_cast<std::size_t>(n));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    double x = 0;
-    switch (kind) {
-      case Values::normal: x = symmetric() + symmetric() + symmetric(); break;
-      case Values::small_integers: x = static_cast<double>(static_cast<int>(random() % 9) - 4); break;
-      case Values::positive: x = uniform() + 0.5; break;
-      case Values::cancelling: x = (i % 2 == 0 ? 1 : -1) * (1e4 + uniform()); break;
-      case Values::wide: x = std::ldexp(symmetric(), static_cast<int>(random() % 41) - 20); break;
-      case Values::denormal: x = symmetric() * 64 * static_cast<double>(std::numeric_limits<T>::denorm_min()); break;
-      case Values::special: {
-        const std::uint64_t pick = random() % 16;
-        x = pick == 0   ? std::numeric_limits<double>::quiet_NaN()
-            : pick == 1 ? std::numeric_limits<double>::infinity()
-            : pick == 2 ? -std::numeric_limits<double>::infinity()
-            : pick == 3 ? 0.0
-            : pick == 4 ? -0.0
-                        : symmetric();
-        break;
-      }
-      case Values::zeros: x = random() % 2 == 0 ? 0.0 : -0.0; break;
-    }
-    values[i] = static_cast<T>(x);
-  }
-  return values;
-}
-
 /// Bytes of the elements, every NaN made the same one first: "any NaN equals any NaN".
 template <class T>
 std::vector<T> canonical_nans(std::vector<T> values) {
@@ -112,6 +56,15 @@ std::vector<T> to_vector(const Tensor& tensor) {
   const Tensor host = tensor.device().is_host() ? tensor : tensor.cpu();
   const auto span = host.span<T>();
   return {span.begin(), span.end()};
+}
+
+using equivalence::kAllValues;
+using equivalence::Values;
+
+/// `n` values of a kind, the same for the same seed on every machine.
+template <class T = float>
+std::vector<T> make_values(Values kind, std::int64_t n, std::uint64_t seed) {
+  return to_vector<T>(equivalence::make_values(kind, {n}, dtype_of<T>, seed));
 }
 
 /// Succeeds when both hold the same bits, any NaN being equal to any NaN; else says where they differ first.

@@ -4,6 +4,7 @@
 #include "sparsert/buffer.hpp"
 #include "sparsert/device.hpp"
 #include "sparsert/dtype.hpp"
+#include "sparsert/equivalence.hpp"
 #include "sparsert/error.hpp"
 #include "sparsert/files.hpp"
 #include "sparsert/ops.hpp"
