@@ -1,0 +1,16 @@
+// runtime/files/names.hpp — names of tensors in messages.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sparsert::files {
+
+/// Text of a file, fit for a message: in quotes, shortened, control characters escaped.
+std::string in_quotes(std::string_view text);
+
+/// "; close names are ..." with up to three, nearest first; or how many names there are, where none is close.
+std::string close_names(std::string_view wanted, const std::vector<std::string_view>& names);
+
+}  // namespace sparsert::files
