@@ -48,7 +48,7 @@ double sparsity(const Tensor& x, const Stream& stream = {});
 
 /// The k largest by magnitude along the last dimension, descending; ties to the lower index, NaN above Inf.
 struct Topk {
-  Tensor values;   ///< (..., k)
+  Tensor values;   ///< (..., k); a scalar counts as a row of one
   Tensor indices;  ///< (..., k), int64
 };
 Topk topk(const Tensor& x, std::int64_t k, const Stream& stream = {});
