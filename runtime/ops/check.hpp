@@ -1,6 +1,7 @@
 // runtime/ops/check.hpp — the checks that operations share, each with the message `op: argument, got, expected`.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <string>
 
@@ -66,6 +67,18 @@ inline void check_floating(const char* op, const char* argument, DType dtype,
                ", expected a floating type";
       },
       where);
+}
+
+/// `out` may not share a byte with an input that is still to be read.
+inline void check_no_overlap(const char* op, const char* argument, const Tensor& out, const Tensor& input,
+                             SourceLocation where = SourceLocation::current()) {
+  const auto* const a = static_cast<const char*>(out.data());
+  const auto* const b = static_cast<const char*>(input.data());
+  const std::less<const char*> before;
+  const bool apart = out.numel() == 0 || input.numel() == 0 || out.device() != input.device() ||
+                     !before(a, b + input.nbytes()) || !before(b, a + out.nbytes());
+  require(
+      apart, [&] { return std::string(op) + ": out overlaps " + argument + ", expected memory of its own"; }, where);
 }
 
 }  // namespace sparsert

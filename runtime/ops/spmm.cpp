@@ -1,0 +1,126 @@
+// runtime/ops/spmm.cpp — sparse times dense, and the layer made of it: check, allocate, dispatch.
+#include <utility>
+
+#include "kernels/dispatch.hpp"
+#include "runtime/ops/check.hpp"
+#include "runtime/view.hpp"
+#include "sparsert/ops.hpp"
+
+namespace sparsert {
+
+struct Plan::Impl {
+  Csr matrix;                                 // with values of its own: a plan is what the matrix was when it was made
+  std::unique_ptr<backend::SpmmPlan> packed;  // null where the device multiplies the matrix as it is
+};
+
+namespace {
+
+void check_matrix(const char* op, const Csr& a) { check_floating(op, "a", a.dtype()); }
+
+void check_operand(const char* op, const char* argument, const Tensor& operand, const Csr& a, std::int64_t rank) {
+  check_rank(op, argument, operand, static_cast<int>(rank));
+  check_device(op, argument, operand.device(), a.device());
+  require(operand.dtype() == a.dtype(), [&] {
+    return std::string(op) + ": " + argument + " is " + std::string(to_string(operand.dtype())) + ", expected " +
+           std::string(to_string(a.dtype())) + " like the matrix (there is no implicit promotion)";
+  });
+}
+
+void check_bias(const char* op, const Tensor* bias, const Csr& a) {
+  if (bias == nullptr) return;
+  check_operand(op, "bias", *bias, a, 1);
+  check_shape(op, "bias", *bias, {a.rows()});
+}
+
+/// `out` if it was named and fits, else a new tensor.
+Tensor result(const char* op, Tensor* out, Shape shape, const Csr& a, const Tensor& operand, const char* operand_name,
+              const Tensor* bias, const Stream& order) {
+  if (out == nullptr) return Tensor::empty(std::move(shape), a.dtype(), a.device(), order);
+  check_operand(op, "out", *out, a, 2);
+  check_shape(op, "out", *out, shape);
+  check_no_overlap(op, operand_name, *out, operand);
+  check_no_overlap(op, "the matrix's values", *out, a.values());
+  if (bias != nullptr) check_no_overlap(op, "bias", *out, *bias);
+  return *out;
+}
+
+Tensor multiply(const Csr& a, const backend::SpmmPlan* plan, const Tensor& b, const SpmmOptions& options,
+                const Stream& stream) {
+  check_matrix("spmm", a);
+  check_operand("spmm", "b", b, a, 2);
+  require(b.size(0) == a.cols(), [&] {
+    return "spmm: b has " + std::to_string(b.size(0)) + " rows, expected a.cols() = " + std::to_string(a.cols());
+  });
+  check_bias("spmm", options.bias, a);
+  require(options.beta == 0 || options.out != nullptr, [&] {
+    return "spmm: beta is " + std::to_string(options.beta) + " without out, expected 0 or an out that is read";
+  });
+  const Stream order = stream.on(a.device());
+  Tensor c = result("spmm", options.out, {a.rows(), b.size(1)}, a, b, "b", options.bias, order);
+  const void* const bias = options.bias != nullptr ? options.bias->data() : nullptr;
+  backend::run(backend::spmm,
+               {view_of(a), plan, b.size(1), b.data(), c.mutable_data(), false, bias, options.relu, options.alpha,
+                options.beta, options.order},
+               order);
+  return c;
+}
+
+Tensor layer(const Tensor& x, const Csr& w, const backend::SpmmPlan* plan, const LinearOptions& options,
+             const Stream& stream) {
+  check_matrix("linear", w);
+  check_operand("linear", "x", x, w, 2);
+  require(x.size(1) == w.cols(), [&] {
+    return "linear: x has " + std::to_string(x.size(1)) + " columns, expected w.cols() = " + std::to_string(w.cols());
+  });
+  check_bias("linear", options.bias, w);
+  const Stream order = stream.on(w.device());
+  Tensor y = result("linear", options.out, {x.size(0), w.rows()}, w, x, "x", options.bias, order);
+  const void* const bias = options.bias != nullptr ? options.bias->data() : nullptr;
+  backend::run(
+      backend::spmm,
+      {view_of(w), plan, x.size(0), x.data(), y.mutable_data(), true, bias, options.relu, 1.0, 0.0, options.order},
+      order);
+  return y;
+}
+
+}  // namespace
+
+Plan::Plan(const Csr& a, std::int64_t n, const Stream& stream) {
+  check_matrix("plan", a);
+  require(n >= 0, [&] { return "plan: n is " + std::to_string(n) + ", expected at least 0"; });
+  const Stream order = stream.on(a.device());
+  impl_ = std::make_shared<Impl>(Impl{a.with_values(a.values().clone(order)), nullptr});
+  backend::run(backend::spmm_plan, {view_of(impl_->matrix), n, &impl_->packed}, order);
+}
+
+const Csr& Plan::matrix() const noexcept { return impl_->matrix; }
+
+std::int64_t Plan::nbytes() const noexcept { return impl_->packed != nullptr ? impl_->packed->bytes() : 0; }
+
+void Plan::update_values(const Tensor& values, const Stream& stream) {
+  const Csr& a = impl_->matrix;
+  check_operand("update_values", "values", values, a, 1);
+  check_shape("update_values", "values", values, {a.nnz()});
+  const Stream order = stream.on(a.device());
+  Csr matrix = a.with_values(values.clone(order));
+  if (impl_->packed != nullptr) impl_->packed->update_values(matrix.values().data(), order);
+  impl_->matrix = std::move(matrix);
+}
+
+Tensor spmm(const Csr& a, const Tensor& b, const SpmmOptions& options, const Stream& stream) {
+  return multiply(a, nullptr, b, options, stream);
+}
+
+Tensor spmm(const Plan& plan, const Tensor& b, const SpmmOptions& options, const Stream& stream) {
+  return multiply(plan.matrix(), plan.impl().packed.get(), b, options, stream);
+}
+
+Tensor linear(const Tensor& x, const Csr& w, const LinearOptions& options, const Stream& stream) {
+  return layer(x, w, nullptr, options, stream);
+}
+
+Tensor linear(const Tensor& x, const Plan& w, const LinearOptions& options, const Stream& stream) {
+  return layer(x, w.matrix(), w.impl().packed.get(), options, stream);
+}
+
+}  // namespace sparsert
