@@ -1,0 +1,12 @@
+// python/src/module.cpp — the module `sparsert._sparsert`, family by family.
+#include "bindings.hpp"
+
+NB_MODULE(_sparsert, module) {
+  using namespace sparsert::python;
+  module.doc() = "The compiled part of sparsert. Its names are public through the package `sparsert`.";
+  module.attr("__version__") = sparsert::kVersion;
+  bind_errors(module);
+  bind_device(module);
+  bind_tensor(module);
+  bind_elementwise(module);
+}
