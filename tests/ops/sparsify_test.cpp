@@ -1,6 +1,7 @@
 // tests/ops/sparsify_test.cpp — counting zeros, dense <-> CSR <-> COO on every device, to the bit.
 #include <algorithm>
 #include <map>
+#include <random>
 
 #include "tests/support.hpp"
 
