@@ -2,9 +2,11 @@
 The compiled part of sparsert. Its names are public through the package `sparsert`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+import os
+import pathlib
 import types
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy
 import numpy.typing
@@ -166,6 +168,10 @@ class Tensor:
 
     def __ne__(self, other: object, /) -> bool: ...
 
+    def __matmul__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+
+    def __rmatmul__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+
 def tensor(array: Tensor | numpy.typing.ArrayLike, dtype: numpy.typing.DTypeLike | None = None, device: str | None = None) -> Tensor:
     """
     A copy of an array, of nested lists of numbers, a scalar, a tensor, or anything with DLPack.
@@ -215,4 +221,341 @@ def relu_(x: T) -> T:
 def relu_backward(grad: Tensor | numpy.typing.ArrayLike, x: Tensor | numpy.typing.ArrayLike) -> Tensor:
     """
     grad where x > 0, 0 where x <= 0, NaN where x is NaN. Same shape, dtype and device.
+    """
+
+class Csr:
+    """
+    Compressed sparse rows: within a row the columns ascend, without duplicates.
+
+    `row_offsets` (rows + 1) and `columns` (nnz) are int32 or int64, `values` (nnz) of any dtype. Arrays
+    are copied and checked: ValueError that says what is wrong (offsets, range, order, duplicates), and where.
+    """
+
+    def __init__(self, row_offsets: Tensor | numpy.typing.ArrayLike, columns: Tensor | numpy.typing.ArrayLike, values: Tensor | numpy.typing.ArrayLike, shape: tuple[int, int]) -> None: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def nnz(self) -> int:
+        """Entries stored, zeros among them."""
+
+    @property
+    def density(self) -> float:
+        """Entries / (rows * columns); 0 for an empty matrix."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the three arrays."""
+
+    @property
+    def dtype(self) -> numpy.dtype[Any]: ...
+
+    @property
+    def index_dtype(self) -> numpy.dtype[Any]: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def to(self, device: str) -> Csr:
+        """
+        On `device`: shares what is there already. DeviceUnavailable with the reason.
+        """
+
+    def cpu(self) -> Csr:
+        """`to("cpu")`."""
+
+    def to_dense(self) -> Tensor:
+        """A dense tensor of the same shape."""
+
+    def __repr__(self) -> str: ...
+
+    @property
+    def row_offsets(self) -> Tensor:
+        """(rows + 1), read-only."""
+
+    @property
+    def columns(self) -> Tensor:
+        """(nnz), read-only."""
+
+    @property
+    def values(self) -> Tensor:
+        """(nnz): the matrix's own memory."""
+
+    def with_values(self, values: Tensor | numpy.typing.ArrayLike) -> Csr:
+        """
+        The same pattern with other values (nnz), of any dtype, on the same device. A tensor is shared, an array copied.
+        """
+
+    def to_csr(self) -> Csr:
+        """This matrix."""
+
+    def to_coo(self) -> Coo:
+        """In coordinates, row by row."""
+
+    def to_scipy(self) -> Any:
+        """A copy as scipy.sparse.csr_array."""
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+    def __matmul__(self, b: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+
+class Coo:
+    """
+    Coordinates in any order; duplicates mean their sum, in the order given.
+
+    `rows`, `columns` (nnz) are int32 or int64, `values` (nnz) of any dtype. Arrays are copied and checked:
+    ValueError that says which index is out of range, and where.
+    """
+
+    def __init__(self, rows: Tensor | numpy.typing.ArrayLike, columns: Tensor | numpy.typing.ArrayLike, values: Tensor | numpy.typing.ArrayLike, shape: tuple[int, int]) -> None: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def nnz(self) -> int:
+        """Entries stored, zeros among them."""
+
+    @property
+    def density(self) -> float:
+        """Entries / (rows * columns); 0 for an empty matrix."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the three arrays."""
+
+    @property
+    def dtype(self) -> numpy.dtype[Any]: ...
+
+    @property
+    def index_dtype(self) -> numpy.dtype[Any]: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def to(self, device: str) -> Coo:
+        """
+        On `device`: shares what is there already. DeviceUnavailable with the reason.
+        """
+
+    def cpu(self) -> Coo:
+        """`to("cpu")`."""
+
+    def to_dense(self) -> Tensor:
+        """A dense tensor of the same shape."""
+
+    def __repr__(self) -> str: ...
+
+    @property
+    def rows(self) -> Tensor:
+        """(nnz), read-only."""
+
+    @property
+    def columns(self) -> Tensor:
+        """(nnz), read-only."""
+
+    @property
+    def values(self) -> Tensor:
+        """(nnz): the matrix's own memory."""
+
+    def to_csr(self) -> Csr:
+        """Sorted; duplicates summed left to right."""
+
+    def to_coo(self) -> Coo:
+        """This matrix."""
+
+    def to_scipy(self) -> Any:
+        """A copy as scipy.sparse.coo_array."""
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+def to_csr(x: Tensor | Csr | Coo | numpy.typing.ArrayLike, index_dtype: numpy.typing.DTypeLike | None = None) -> Csr:
+    """
+    The non-zeros of a dense x (rows, columns): NaN is one, -0 is not. A sparse x is converted.
+
+    Indices are int32 unless `index_dtype` says int64. ValueError for another rank or where they are too small.
+    """
+
+def to_coo(x: Tensor | Csr | Coo | numpy.typing.ArrayLike, index_dtype: numpy.typing.DTypeLike | None = None) -> Coo:
+    """
+    The non-zeros of a dense x (rows, columns): NaN is one, -0 is not. A sparse x is converted.
+
+    Indices are int32 unless `index_dtype` says int64. ValueError for another rank or where they are too small.
+    """
+
+def from_scipy(m: Any, device: str | None = None) -> Any:
+    """
+    A copy of a scipy.sparse matrix or array: Coo for its COO, else Csr; unsorted columns are sorted, duplicates summed.
+
+    TypeError for anything else, ValueError for a dtype that sparsert lacks.
+    """
+
+class Plan:
+    """
+    A matrix packed once for its device, to be multiplied many times; tuned for products with `n` columns.
+
+    Every operation that takes the matrix takes the plan.
+    """
+
+    def __init__(self, a: Csr, n: int = 256) -> None: ...
+
+    @property
+    def matrix(self) -> Csr:
+        """The matrix that was packed, with values of its own."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packing, beside the matrix itself."""
+
+    def update_values(self, values: Tensor | numpy.typing.ArrayLike) -> None:
+        """
+        New values for the same pattern: (nnz), of the matrix's dtype and device, in its order.
+        """
+
+    def __matmul__(self, b: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+
+    def __repr__(self) -> str: ...
+
+def spmm(a: Csr | Plan, b: Tensor | numpy.typing.ArrayLike, bias: Tensor | numpy.typing.ArrayLike | None = None, relu: bool = False, alpha: float = 1.0, beta: float = 0.0, out: Tensor | numpy.typing.NDArray[Any] | None = None, order: Literal['canonical', 'fast'] = 'canonical') -> Tensor:
+    """
+    act(alpha * A * B + beta * C + bias): A sparse (m, k), B (k, n), bias (m), C and the result (m, n).
+
+    All of A's floating dtype and on its device. `out` is C: read where beta is not 0, written, and returned; it
+    must not overlap B. `order`: "canonical" gives the same bits everywhere, "fast" a stated bound. ValueError for
+    operands that do not fit, NotImplementedError for a dtype that products lack.
+    """
+
+def linear(x: Tensor | numpy.typing.ArrayLike, w: Csr | Plan | Tensor | numpy.typing.ArrayLike, bias: Tensor | numpy.typing.ArrayLike | None = None, relu: bool = False, out: Tensor | numpy.typing.NDArray[Any] | None = None, order: Literal['canonical', 'fast'] = 'canonical') -> Tensor:
+    """
+    act(x * W^T + bias), the deep-learning layer: x (batch, in), W (out, in) sparse or dense, bias (out).
+
+    The result and `out` are (batch, out). Dtypes, devices, `order` and errors as for `spmm`.
+    """
+
+def matmul(x: Tensor | numpy.typing.ArrayLike, y: Tensor | numpy.typing.ArrayLike, out: Tensor | numpy.typing.NDArray[Any] | None = None, order: Literal['canonical', 'fast'] = 'canonical') -> Tensor:
+    """
+    x * y, both dense: (m, k) and (k, n). In canonical order the bits are those of the sparse product.
+    """
+
+def prune_magnitude(x: Tensor | numpy.typing.ArrayLike, amount: float) -> Tensor: ...
+
+def prune_global_magnitude(tensors: Sequence[tuple[str, Tensor | numpy.typing.ArrayLike]], amount: float) -> list[tuple[str, Tensor]]: ...
+
+def count_nonzero(x: Tensor | numpy.typing.ArrayLike) -> int:
+    """Elements that are not zero. NaN counts, -0 does not."""
+
+def sparsity(x: Tensor | Csr | numpy.typing.ArrayLike) -> float:
+    """
+    Exact zeros / elements, of a tensor or of a whole sparse matrix; 0 for an empty one.
+    """
+
+def topk(x: Tensor | numpy.typing.ArrayLike, k: int) -> tuple[Tensor, Tensor]:
+    """
+    (values, indices) of the k largest by magnitude along the last dimension, descending.
+
+    Ties to the lower index, NaN above Inf. Both (..., k); indices are int64. ValueError for k outside 0 to n.
+    """
+
+class StateDict:
+    """
+    Names to tensors, in order, with a file's metadata: a read-only mapping.
+    """
+
+    def __init__(self, state: StateDict | Mapping[str, Any] | None = None, metadata: Mapping[str, str] | None = None) -> None: ...
+
+    def __getitem__(self, name: str) -> Tensor:
+        """KeyError, with close names."""
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def keys(self) -> list[str]: ...
+
+    def values(self) -> list[Tensor]: ...
+
+    def items(self) -> list[tuple[str, Tensor]]: ...
+
+    def get(self, name: str, default: Any = None) -> Any: ...
+
+    def to(self, device: str) -> StateDict:
+        """Every tensor on `device`. DeviceUnavailable with the reason."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """A copy of the file's metadata."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __repr__(self) -> str: ...
+
+class TensorInfo:
+    """What a file says of one tensor."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dtype(self) -> str:
+        """As the file spells it."""
+
+    @property
+    def loadable(self) -> bool:
+        """False for a dtype that is listed, and refused by `load`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def offset(self) -> int:
+        """Of the data, from the start of the file."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __repr__(self) -> str: ...
+
+class FileInfo:
+    """What a file says of itself."""
+
+    @property
+    def path(self) -> pathlib.Path: ...
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def tensors(self) -> list[TensorInfo]: ...
+
+    @property
+    def metadata(self) -> dict[str, str]: ...
+
+    def __repr__(self) -> str: ...
+
+def load(path: str | os.PathLike, device: str = 'cpu', include: Sequence[str] = [], max_bytes: int | None = None) -> StateDict:
+    """
+    Reads a model file, or the one that a folder holds. Nothing in it is executed.
+
+    `include`: globs (*, ?) of the names to load. `max_bytes`: a limit on the tensors loaded, 16 GiB unless said.
+    FileError with format, offset and reason; ValueError for a glob that matches nothing.
+    """
+
+def save(path: str | os.PathLike[str], state: StateDict | Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+    """
+    Writes a state, or a mapping of names to arrays, as safetensors: complete, or not at all. FileError.
+    """
+
+def inspect_file(path: str | os.PathLike) -> FileInfo:
+    """
+    Names, types, shapes and places only, without reading the tensors. FileError.
     """

@@ -19,6 +19,10 @@ void bind_errors(nb::module_& module);
 void bind_device(nb::module_& module);
 void bind_tensor(nb::module_& module);
 void bind_elementwise(nb::module_& module);
+void bind_sparse(nb::module_& module);
+void bind_products(nb::module_& module);
+void bind_prune(nb::module_& module);
+void bind_files(nb::module_& module);
 
 inline bool any_object(PyObject*) noexcept { return true; }
 

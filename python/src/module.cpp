@@ -9,4 +9,8 @@ NB_MODULE(_sparsert, module) {
   bind_device(module);
   bind_tensor(module);
   bind_elementwise(module);
+  bind_sparse(module);
+  bind_products(module);
+  bind_prune(module);
+  bind_files(module);
 }

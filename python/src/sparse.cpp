@@ -1,0 +1,257 @@
+// python/src/sparse.cpp — sparse matrices: made from arrays, from dense tensors and from SciPy, and back.
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "bindings.hpp"
+
+namespace sparsert::python {
+namespace {
+
+// ---- index arrays
+
+/// An index array, and whether it came as a list, whose integers have no dtype of their own to keep.
+struct Indices {
+  Tensor tensor;
+  bool plain = false;
+};
+
+Indices import_indices(const char* op, const char* argument, nb::handle object) {
+  Indices indices{as_tensor(op, argument, object), PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())};
+  if (indices.plain && indices.tensor.numel() == 0) indices.tensor = cast(indices.tensor, DType::int64);
+  indices.plain = indices.plain && indices.tensor.dtype() == DType::int64;
+  return indices;
+}
+
+bool fits_int32(const Tensor& indices) {
+  const auto values = indices.span<std::int64_t>();
+  constexpr std::int64_t limit = std::numeric_limits<std::int32_t>::max();
+  return std::all_of(values.begin(), values.end(), [](std::int64_t i) { return i >= -limit && i <= limit; });
+}
+
+/// Lists take the dtype of the other array; where both are lists: int32 where it is wide enough, as in SciPy.
+void settle_indices(Indices& x, Indices& y, const Shape& shape) {
+  const auto narrow = [](const Indices& i) { return !i.plain || fits_int32(i.tensor); };
+  const bool both = x.plain && y.plain;
+  const bool small = std::all_of(shape.begin(), shape.end(), [](std::int64_t n) { return n <= INT32_MAX; });
+  const bool to_int32 = narrow(x) && narrow(y) && (both ? small : (x.plain ? y : x).tensor.dtype() == DType::int32);
+  for (Indices* indices : {&x, &y}) {
+    if (indices->plain && to_int32) indices->tensor = cast(indices->tensor, DType::int32);
+  }
+}
+
+DType as_index_dtype(const char* op, const std::optional<DTypeLike>& dtype) {
+  return dtype ? as_dtype(op, *dtype) : DType::int32;
+}
+
+// ---- SciPy
+
+/// A NumPy array of its own, which SciPy may sort and change.
+nb::object copied(const Tensor& tensor) { return as_numpy(nb::cast(tensor.cpu())).attr("copy")(); }
+
+nb::object csr_to_scipy(const Csr& a) {
+  return nb::module_::import_("scipy.sparse")
+      .attr("csr_array")(nb::make_tuple(copied(a.values()), copied(a.columns()), copied(a.row_offsets())),
+                         nb::arg("shape") = shape_tuple(a.shape()));
+}
+
+nb::object coo_to_scipy(const Coo& a) {
+  const nb::object indices = nb::make_tuple(copied(a.rows()), copied(a.columns()));
+  return nb::module_::import_("scipy.sparse")
+      .attr("coo_array")(nb::make_tuple(copied(a.values()), indices), nb::arg("shape") = shape_tuple(a.shape()));
+}
+
+Coo coo_from_scipy(nb::handle matrix) {
+  return Coo(as_tensor("from_scipy", "row", matrix.attr("row")), as_tensor("from_scipy", "col", matrix.attr("col")),
+             as_tensor("from_scipy", "data", matrix.attr("data")), as_shape("from_scipy", matrix.attr("shape")));
+}
+
+nb::object from_scipy(nb::handle matrix, const std::optional<std::string>& device) {
+  if (!nb::cast<bool>(nb::module_::import_("scipy.sparse").attr("issparse")(matrix))) {
+    throw nb::type_error((std::string("from_scipy: m is of type ") + Py_TYPE(matrix.ptr())->tp_name +
+                          ", expected a matrix or array of scipy.sparse")
+                             .c_str());
+  }
+  const Device target = as_device(device, cpu_device);
+  const auto format = nb::cast<std::string>(matrix.attr("format"));
+  if (format == "coo") return nb::cast(coo_from_scipy(matrix).to(target));
+  const nb::object csr = format == "csr" ? nb::borrow(matrix) : nb::object(matrix.attr("tocsr")());
+  // Unsorted or duplicate columns: by way of coordinates, whose duplicates are summed in the order stored.
+  if (!nb::cast<bool>(csr.attr("has_canonical_format"))) {
+    return nb::cast(coo_from_scipy(csr.attr("tocoo")()).to_csr().to(target));
+  }
+  return nb::cast(Csr(as_tensor("from_scipy", "indptr", csr.attr("indptr")),
+                      as_tensor("from_scipy", "indices", csr.attr("indices")),
+                      as_tensor("from_scipy", "data", csr.attr("data")), as_shape("from_scipy", csr.attr("shape")))
+                      .to(target));
+}
+
+// ---- what both classes have
+
+template <class Matrix>
+std::string repr(const char* name, const Matrix& a) {
+  return std::string(name) + "(shape=" + to_string(a.shape()) + ", nnz=" + std::to_string(a.nnz()) +
+         ", dtype=" + std::string(to_string(a.dtype())) + ", index_dtype=" + std::string(to_string(a.index_dtype())) +
+         ", device='" + to_string(a.device()) + "')";
+}
+
+template <class Matrix>
+void bind_common(nb::class_<Matrix>& type, const char* name) {
+  type.def_prop_ro("shape",
+                   [](const Matrix& a) { return nb::typed<nb::tuple, int, int>(nb::object(shape_tuple(a.shape()))); })
+      .def_prop_ro("nnz", &Matrix::nnz, "Entries stored, zeros among them.")
+      .def_prop_ro("density", &Matrix::density, "Entries / (rows * columns); 0 for an empty matrix.")
+      .def_prop_ro("nbytes", &Matrix::nbytes, "Bytes of the three arrays.")
+      .def_prop_ro("dtype", [](const Matrix& a) { return numpy_dtype(a.dtype()); })
+      .def_prop_ro("index_dtype", [](const Matrix& a) { return numpy_dtype(a.index_dtype()); })
+      .def_prop_ro("device", [](const Matrix& a) { return to_string(a.device()); })
+      .def(
+          "to",
+          [](const Matrix& a, const std::string& device) {
+            const Device target = Device::parse(device);
+            return unlocked([&] { return a.to(target); });
+          },
+          nb::arg("device"), "On `device`: shares what is there already. DeviceUnavailable with the reason.")
+      .def(
+          "cpu", [](const Matrix& a) { return unlocked([&] { return a.cpu(); }); }, "`to(\"cpu\")`.")
+      .def(
+          "to_dense", [](const Matrix& a) { return unlocked([&] { return a.to_dense(); }); },
+          "A dense tensor of the same shape.")
+      .def("__repr__", [name](const Matrix& a) { return repr(name, a); });
+}
+
+void bind_csr(nb::module_& module) {
+  nb::class_<Csr> type(
+      module, "Csr",
+      "Compressed sparse rows: within a row the columns ascend, without duplicates.\n\n"
+      "`row_offsets` (rows + 1) and `columns` (nnz) are int32 or int64, `values` (nnz) of any dtype. Arrays\n"
+      "are copied and checked: ValueError that says what is wrong (offsets, range, order, duplicates), and where.");
+  type.def(
+      "__init__",
+      [](Csr* self, const ArrayLike& row_offsets, const ArrayLike& columns, const ArrayLike& values, nb::object shape) {
+        Indices offsets = import_indices("csr", "row_offsets", row_offsets);
+        Indices column = import_indices("csr", "columns", columns);
+        const Tensor value = as_tensor("csr", "values", values);
+        Shape sizes = as_shape("csr", shape);
+        settle_indices(offsets, column, sizes);
+        unlocked([&] { new (self) Csr(offsets.tensor, column.tensor, value, std::move(sizes)); });
+      },
+      nb::arg("row_offsets"), nb::arg("columns"), nb::arg("values"), nb::arg("shape"),
+      nb::sig("def __init__(self, row_offsets: Tensor | numpy.typing.ArrayLike, columns: Tensor | "
+              "numpy.typing.ArrayLike, values: Tensor | numpy.typing.ArrayLike, shape: tuple[int, int]) -> None"));
+  bind_common(type, "Csr");
+  type.def_prop_ro("row_offsets", &Csr::row_offsets, nb::rv_policy::copy, "(rows + 1), read-only.")
+      .def_prop_ro("columns", &Csr::columns, nb::rv_policy::copy, "(nnz), read-only.")
+      .def_prop_ro("values", &Csr::values, nb::rv_policy::copy, "(nnz): the matrix's own memory.")
+      .def(
+          "with_values",
+          [](const Csr& a, const ArrayLike& values) {
+            const Imported imported = import_tensor("with_values", "values", values);
+            const bool owned = imported.fresh || nb::isinstance<Tensor>(values);
+            return unlocked([&] { return a.with_values(owned ? imported.tensor : imported.tensor.clone()); });
+          },
+          nb::arg("values"),
+          "The same pattern with other values (nnz), of any dtype, on the same device. A tensor is shared, an array "
+          "copied.")
+      .def(
+          "to_csr", [](nb::handle_t<Csr> self) { return nb::borrow<nb::typed<nb::object, Csr>>(self); }, "This matrix.")
+      .def(
+          "to_coo", [](const Csr& a) { return unlocked([&] { return a.to_coo(); }); }, "In coordinates, row by row.")
+      .def("to_scipy", &csr_to_scipy, nb::sig("def to_scipy(self) -> typing.Any"), "A copy as scipy.sparse.csr_array.")
+      .def(
+          "__reduce__",
+          [](const Csr& a) {
+            return nb::make_tuple(nb::type<Csr>(),
+                                  nb::make_tuple(a.row_offsets(), a.columns(), a.values(), shape_tuple(a.shape())));
+          },
+          nb::sig("def __reduce__(self) -> tuple[typing.Any, ...]"));
+}
+
+void bind_coo(nb::module_& module) {
+  nb::class_<Coo> type(
+      module, "Coo",
+      "Coordinates in any order; duplicates mean their sum, in the order given.\n\n"
+      "`rows`, `columns` (nnz) are int32 or int64, `values` (nnz) of any dtype. Arrays are copied and checked:\n"
+      "ValueError that says which index is out of range, and where.");
+  type.def(
+      "__init__",
+      [](Coo* self, const ArrayLike& rows, const ArrayLike& columns, const ArrayLike& values, nb::object shape) {
+        Indices row = import_indices("coo", "rows", rows);
+        Indices column = import_indices("coo", "columns", columns);
+        const Tensor value = as_tensor("coo", "values", values);
+        Shape sizes = as_shape("coo", shape);
+        settle_indices(row, column, sizes);
+        unlocked([&] { new (self) Coo(row.tensor, column.tensor, value, std::move(sizes)); });
+      },
+      nb::arg("rows"), nb::arg("columns"), nb::arg("values"), nb::arg("shape"),
+      nb::sig("def __init__(self, rows: Tensor | numpy.typing.ArrayLike, columns: Tensor | numpy.typing.ArrayLike, "
+              "values: Tensor | numpy.typing.ArrayLike, shape: tuple[int, int]) -> None"));
+  bind_common(type, "Coo");
+  type.def_prop_ro("rows", &Coo::rows, nb::rv_policy::copy, "(nnz), read-only.")
+      .def_prop_ro("columns", &Coo::columns, nb::rv_policy::copy, "(nnz), read-only.")
+      .def_prop_ro("values", &Coo::values, nb::rv_policy::copy, "(nnz): the matrix's own memory.")
+      .def(
+          "to_csr", [](const Coo& a) { return unlocked([&] { return a.to_csr(); }); },
+          "Sorted; duplicates summed left to right.")
+      .def(
+          "to_coo", [](nb::handle_t<Coo> self) { return nb::borrow<nb::typed<nb::object, Coo>>(self); }, "This matrix.")
+      .def("to_scipy", &coo_to_scipy, nb::sig("def to_scipy(self) -> typing.Any"), "A copy as scipy.sparse.coo_array.")
+      .def(
+          "__reduce__",
+          [](const Coo& a) {
+            return nb::make_tuple(nb::type<Coo>(),
+                                  nb::make_tuple(a.rows(), a.columns(), a.values(), shape_tuple(a.shape())));
+          },
+          nb::sig("def __reduce__(self) -> tuple[typing.Any, ...]"));
+}
+
+/// Dense tensors and both formats, each to the format asked for.
+template <class To, class FromDense>
+nb::object converted(const char* op, nb::handle x, const std::optional<DTypeLike>& index_dtype, const char* method,
+                     FromDense from_dense) {
+  if (nb::isinstance<Csr>(x) || nb::isinstance<Coo>(x)) {
+    require(!index_dtype,
+            [&] { return std::string(op) + ": index_dtype is for a dense x; a sparse one keeps its own"; });
+    return x.attr(method)();
+  }
+  const Tensor dense = as_tensor(op, "x", x);
+  const DType index = as_index_dtype(op, index_dtype);
+  return nb::cast(unlocked([&] { return from_dense(dense, index); }));
+}
+
+}  // namespace
+
+void bind_sparse(nb::module_& module) {
+  bind_csr(module);
+  bind_coo(module);
+  constexpr const char* kDoc =
+      "The non-zeros of a dense x (rows, columns): NaN is one, -0 is not. A sparse x is converted.\n\n"
+      "Indices are int32 unless `index_dtype` says int64. ValueError for another rank or where they are too small.";
+  module.def(
+      "to_csr",
+      [](nb::object x, const std::optional<DTypeLike>& index_dtype) {
+        return converted<Csr>("to_csr", x, index_dtype, "to_csr",
+                              [](const Tensor& dense, DType index) { return to_csr(dense, index); });
+      },
+      nb::arg("x"), nb::arg("index_dtype") = nb::none(),
+      nb::sig("def to_csr(x: Tensor | Csr | Coo | numpy.typing.ArrayLike, index_dtype: numpy.typing.DTypeLike | None "
+              "= None) -> Csr"),
+      kDoc);
+  module.def(
+      "to_coo",
+      [](nb::object x, const std::optional<DTypeLike>& index_dtype) {
+        return converted<Coo>("to_coo", x, index_dtype, "to_coo",
+                              [](const Tensor& dense, DType index) { return to_coo(dense, index); });
+      },
+      nb::arg("x"), nb::arg("index_dtype") = nb::none(),
+      nb::sig("def to_coo(x: Tensor | Csr | Coo | numpy.typing.ArrayLike, index_dtype: numpy.typing.DTypeLike | None "
+              "= None) -> Coo"),
+      kDoc);
+  module.def("from_scipy", &from_scipy, nb::arg("m"), nb::arg("device") = nb::none(),
+             nb::sig("def from_scipy(m: typing.Any, device: str | None = None) -> typing.Any"),
+             "A copy of a scipy.sparse matrix or array: Coo for its COO, else Csr; unsorted columns are sorted, "
+             "duplicates summed.\n\n"
+             "TypeError for anything else, ValueError for a dtype that sparsert lacks.");
+}
+
+}  // namespace sparsert::python
