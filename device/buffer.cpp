@@ -16,7 +16,9 @@
 #include <utility>
 #include <vector>
 
+#include "device/config.hpp"
 #include "device/cuda.hpp"
+#include "device/simt/memory.hpp"
 #include "sparsert/error.hpp"
 
 namespace sparsert {
@@ -118,6 +120,19 @@ Pool& pool_of(const Device& device) {
   return *pool;
 }
 
+// The simt device checks its kernels' accesses against the blocks that are alive.
+void register_block([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t bytes, const Device& device) {
+  if constexpr (kWithSimt) {
+    if (device.type == Device::Type::simt) simt::register_memory(data, bytes);
+  }
+}
+
+void unregister_block([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t bytes, const Device& device) {
+  if constexpr (kWithSimt) {
+    if (device.type == Device::Type::simt) simt::unregister_memory(data, bytes);
+  }
+}
+
 }  // namespace
 
 Buffer::Buffer(std::size_t bytes, const Stream& stream) : bytes_(bytes), device_(stream.device()) {
@@ -128,10 +143,13 @@ Buffer::Buffer(std::size_t bytes, const Stream& stream) : bytes_(bytes), device_
     throw OutOfMemory("allocate: " + std::to_string(bytes) + " bytes on " + to_string(device_) + " (" +
                       std::to_string(pool.in_use) + " bytes in use)");
   }
+  register_block(data_, bytes_, device_);
 }
 
 Buffer::Buffer(void* data, std::size_t bytes, const Device& device, std::function<void()> release)
-    : data_(data), bytes_(bytes), device_(device), release_(std::move(release)) {}
+    : data_(data), bytes_(bytes), device_(device), release_(std::move(release)) {
+  register_block(data_, bytes_, device_);
+}
 
 Buffer::Buffer(Buffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
@@ -153,6 +171,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 Buffer::~Buffer() { reset(); }
 
 void Buffer::reset() noexcept {
+  unregister_block(data_, bytes_, device_);
   if (release_) {
     release_();
     release_ = nullptr;

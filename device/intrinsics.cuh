@@ -1,4 +1,5 @@
-// device/intrinsics.cuh — what CUDA C++ has no word for: PTX, each with a twin for the host compiler and a test of both.
+// device/intrinsics.cuh — what CUDA C++ has no word for: PTX, each with a twin for the host compiler and a test of
+// both.
 //
 // Warp operations, atomics and bit operations that CUDA C++ spells itself are in kernel.cuh's host part.
 #pragma once
@@ -25,11 +26,15 @@ __device__ __forceinline__ unsigned lane_mask_lt() {
 
 /// A load of what is read once: it leaves the caches first.
 template <class T, std::integral I>
-__device__ __forceinline__ std::remove_const_t<T> load_once(T* p, I i) { return __ldcs(p + i); }
+__device__ __forceinline__ std::remove_const_t<T> load_once(T* p, I i) {
+  return __ldcs(p + i);
+}
 
 /// A store of what this kernel does not read again.
 template <class T, std::integral I>
-__device__ __forceinline__ void store_once(T* p, I i, std::type_identity_t<T> v) { __stcs(p + i, v); }
+__device__ __forceinline__ void store_once(T* p, I i, std::type_identity_t<T> v) {
+  __stcs(p + i, v);
+}
 
 }  // namespace nvcc_
 #else

@@ -4,10 +4,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <string>
-
-#include "sparsert/error.hpp"
 
 namespace sparsert::backend {
 
@@ -34,20 +30,7 @@ struct LaunchConfig {
 };
 
 /// True where there is nothing to launch. Throws `Error{invalid_argument}` for what no CUDA device can launch.
-inline bool is_empty_launch(const LaunchConfig& config) {
-  const auto& [grid, block, shared] = config;
-  const auto within = [](const Extent& e, std::int64_t x, std::int64_t y, std::int64_t z) {
-    return e.x >= 0 && e.y >= 0 && e.z >= 0 && e.x <= x && e.y <= y && e.z <= z;
-  };
-  const auto text = [](const Extent& e) {
-    return "(" + std::to_string(e.x) + ", " + std::to_string(e.y) + ", " + std::to_string(e.z) + ")";
-  };
-  require(within(grid, std::numeric_limits<std::int32_t>::max(), 65535, 65535),
-          [&] { return "launch: grid is " + text(grid) + ", expected at most (2147483647, 65535, 65535)"; });
-  require(within(block, 1024, 1024, 64) && block.x * block.y * block.z <= 1024 && block.x * block.y * block.z > 0,
-          [&] { return "launch: block is " + text(block) + ", expected 1 to 1024 threads, at most (1024, 1024, 64)"; });
-  return grid.x == 0 || grid.y == 0 || grid.z == 0;
-}
+bool is_empty_launch(const LaunchConfig& config);
 
 /// N elements that are loaded and stored at once.
 template <class T, int N>

@@ -24,13 +24,17 @@ struct SharedArray {
   T elements[N];
 
   template <std::integral I>
-  __device__ __forceinline__ T& operator[](I i) { return elements[i]; }
+  __device__ __forceinline__ T& operator[](I i) {
+    return elements[i];
+  }
   __device__ __forceinline__ T* data() { return elements; }
   static constexpr std::int64_t size() { return N; }
 };
 
 template <class U, class T>
-__device__ __forceinline__ U* pointer_cast(T* p) { return reinterpret_cast<U*>(p); }
+__device__ __forceinline__ U* pointer_cast(T* p) {
+  return reinterpret_cast<U*>(p);
+}
 
 template <class Shared>
 __device__ __forceinline__ Shared& shared() {
@@ -60,9 +64,8 @@ __device__ __forceinline__ void store_vec(T* p, I i, const Vec<T, N>& v) {
 namespace checked {
 
 template <class T>
-using Native =
-    std::conditional_t<sizeof(T) == 4, std::conditional_t<std::is_signed_v<T>, int, unsigned>,
-                       std::conditional_t<std::is_signed_v<T>, long long, unsigned long long>>;
+using Native = std::conditional_t<sizeof(T) == 4, std::conditional_t<std::is_signed_v<T>, int, unsigned>,
+                                  std::conditional_t<std::is_signed_v<T>, long long, unsigned long long>>;
 
 /// For the operations that do not care about the sign.
 template <class T>

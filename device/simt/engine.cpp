@@ -18,7 +18,7 @@ Engine* engine = nullptr;
 
 namespace {
 
-constexpr int kPoison = 0xCD;               // fresh shared memory
+constexpr int kPoison = 0xCD;  // fresh shared memory
 constexpr std::align_val_t kArenaAlignment{4096};
 constexpr std::uint32_t kLastInterval = 0xf0000000u;
 
@@ -114,11 +114,13 @@ const char* participle(Access access) {
 
 /// "4 bytes of global memory at byte 16 of a block of 400".
 std::string place(Space space, std::uintptr_t address, std::uint32_t bytes) {
-  const std::string what = std::to_string(bytes) + (space == Space::shared ? " bytes of shared memory" : " bytes of global memory");
+  const std::string what =
+      std::to_string(bytes) + (space == Space::shared ? " bytes of shared memory" : " bytes of global memory");
   if (space == Space::shared) {
     const std::uintptr_t offset = address - reinterpret_cast<std::uintptr_t>(engine->arena);
-    return offset < kMaxStaticShared ? what + " at byte " + std::to_string(offset) + " of the static part"
-                                     : what + " at byte " + std::to_string(offset - kMaxStaticShared) + " of the dynamic part";
+    return offset < kMaxStaticShared
+               ? what + " at byte " + std::to_string(offset) + " of the static part"
+               : what + " at byte " + std::to_string(offset - kMaxStaticShared) + " of the dynamic part";
   }
   const Bounds bounds = bounds_of(reinterpret_cast<const void*>(address));
   if (bounds.begin == 0) return what;
@@ -132,9 +134,9 @@ std::string place(Space space, std::uintptr_t address, std::uint32_t bytes) {
   if (conflict.never_written) fault(what + ", which no thread of the block has written");
   const Engine& e = *engine;
   const Stamp stamp = conflict.stamp;
-  const char* const missing = stamp.interval() < e.now.block_begin          ? "nothing orders two blocks"
-                              : stamp.warp() == e.current / kWarp ? "no __syncwarp in between"
-                                                                            : "no __syncthreads in between";
+  const char* const missing = stamp.interval() < e.now.block_begin ? "nothing orders two blocks"
+                              : stamp.warp() == e.current / kWarp  ? "no __syncwarp in between"
+                                                                   : "no __syncthreads in between";
   fault("race: " + what + ", " + participle(conflict.access) + " by " + author_of(stamp) + " with " + missing);
 }
 
@@ -153,7 +155,9 @@ void note(Space space, const volatile void* pointer, std::uint32_t bytes, std::u
 }  // namespace
 
 std::string to_string(const Coordinates& at) {
-  return "(" + std::to_string(at.x) + ", " + std::to_string(at.y) + ", " + std::to_string(at.z) + ")";
+  std::string text = "(";
+  text.append(std::to_string(at.x)).append(", ").append(std::to_string(at.y)).append(", ").append(std::to_string(at.z));
+  return text.append(")");
 }
 
 std::string name_of_thread(std::uint32_t thread) { return "thread " + to_string(engine->thread[thread].index); }
@@ -179,9 +183,9 @@ void run(const LaunchShape& shape, const void* kernel, void (*call)(const void*)
 void fault(const std::string& what) {
   if (engine == nullptr || !engine->running) throw Error(ErrorCode::internal, "simt: outside of a launch: " + what);
   Engine& e = *engine;
-  e.fault = std::make_exception_ptr(Error(ErrorCode::internal, "simt: " + e.kernel + ": block " +
-                                                                   to_string(position.block) + " " +
-                                                                   name_of_thread(e.current) + ": " + what));
+  e.fault =
+      std::make_exception_ptr(Error(ErrorCode::internal, "simt: " + e.kernel + ": block " + to_string(position.block) +
+                                                             " " + name_of_thread(e.current) + ": " + what));
   // The thread stays where it is for good: nothing is thrown through the kernel, which may be noexcept.
   Fiber::switch_fiber(*e.thread[e.current].fiber, e.host);
   std::terminate();
@@ -210,7 +214,8 @@ void fault_out_of_bounds(Space space, const volatile void* address, std::uint32_
                            (space == Space::shared ? "shared" : "global") + " memory ";
   if (bounds.end == 0) fault(what + "through a null pointer");
   const std::string size = std::to_string(bounds.end - bounds.begin);
-  if (at < bounds.begin) fault(what + std::to_string(bounds.begin - at) + " bytes before the start of a block of " + size);
+  if (at < bounds.begin)
+    fault(what + std::to_string(bounds.begin - at) + " bytes before the start of a block of " + size);
   fault(what + "at byte " + std::to_string(at - bounds.begin) + " of a block of " + size);
 }
 

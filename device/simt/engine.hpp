@@ -1,4 +1,5 @@
-// device/simt/engine.hpp — what a kernel compiled for the host calls: launches, barriers, warp operations, checked memory.
+// device/simt/engine.hpp — what a kernel compiled for the host calls: launches, barriers, warp operations, checked
+// memory.
 //
 // One launch at a time in a process, one block at a time in a launch. Every thread of a block is a fiber; it runs until
 // a barrier or a warp operation makes it wait. A fault ends the launch and is thrown by `run` as an Error that names

@@ -29,8 +29,8 @@ class Fiber {
   void* context_ = nullptr;
   Fiber* to_ = nullptr;  // where it last switched to
   void (*entry_)() = nullptr;
-  std::byte* memory_ = nullptr;  // guard page, then the stack
-  std::size_t top_ = 0;          // of the stack, from memory_
+  std::byte* memory_ = nullptr;         // guard page, then the stack
+  std::size_t top_ = 0;                 // of the stack, from memory_
   const void* stack_bottom_ = nullptr;  // as AddressSanitizer wants it
   std::size_t stack_size_ = 0;
   void* fake_stack_ = nullptr;

@@ -1,10 +1,11 @@
-// device/simt/host.hpp — CUDA's spellings for the host compiler: qualifiers, coordinates, barriers, warp operations, launch.
+// device/simt/host.hpp — CUDA's spellings for the host compiler: qualifiers, coordinates, barriers, warp operations,
+// launch.
 #pragma once
 
 // Where a CUDA toolkit's headers are on the default path, Thrust includes them, and they define the qualifiers as
 // attributes that the host compiler does not know. Included first, they are done with it.
-#if __has_include(<crt/host_defines.h>)
-#include <crt/host_defines.h>
+#if __has_include(<cuda_runtime_api.h>)
+#include <cuda_runtime_api.h>
 #endif
 #undef __global__
 #undef __device__

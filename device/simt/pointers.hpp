@@ -83,12 +83,9 @@ class Pointer {
   Pointer() = default;
   Pointer(std::nullptr_t) {}
   /// A raw pointer to global memory. Its bounds are those of the block it points into.
-  Pointer(T* p)
-    requires(kSpace == Space::global)
-      : p_(p), bounds_(engine::bounds_of(p)) {}
+  Pointer(T* p) requires(kSpace == Space::global) : p_(p), bounds_(engine::bounds_of(p)) {}
   Pointer(T* p, const Bounds& bounds) : p_(p), bounds_(bounds) {}
-  Pointer(const Pointer<Value, kSpace>& other)
-    requires(std::is_const_v<T>)
+  Pointer(const Pointer<Value, kSpace>& other) requires(std::is_const_v<T>)
       : p_(other.raw()), bounds_(other.bounds()) {}
   Pointer(const Pointer&) = default;
   Pointer& operator=(const Pointer&) = default;
@@ -106,9 +103,13 @@ class Pointer {
   [[gnu::always_inline]] decltype(auto) operator*() const { return (*this)[0]; }
 
   template <std::integral I>
-  Pointer operator+(I n) const { return {p_ + n, bounds_}; }
+  Pointer operator+(I n) const {
+    return {p_ + n, bounds_};
+  }
   template <std::integral I>
-  Pointer operator-(I n) const { return {p_ - n, bounds_}; }
+  Pointer operator-(I n) const {
+    return {p_ - n, bounds_};
+  }
   template <std::integral I>
   Pointer& operator+=(I n) {
     p_ += n;
@@ -220,7 +221,7 @@ template <int N, class T, checked::Space kSpace, std::integral I>
 namespace checked {
 
 template <class T>
-concept AtomicInteger = std::integral<T> && (sizeof(T) == 4 || sizeof(T) == 8);
+concept AtomicInteger = std::integral<T> &&(sizeof(T) == 4 || sizeof(T) == 8);
 
 template <AtomicInteger T, Space kSpace, std::integral I, class F>
 [[gnu::always_inline]] inline T update(const Pointer<T, kSpace>& p, I i, F f) {

@@ -1,8 +1,8 @@
 // device/simt/schedule.cpp — which thread of a block runs next, and who waits for whom.
 //
-// A thread runs on a fiber until it waits. The next one is taken from the queue of those that may go on, else from those
-// that have not begun; so a warp is done before the next begins unless a barrier of the block holds it. A fiber whose
-// thread has exited starts the next thread without a switch.
+// A thread runs on a fiber until it waits. The next one is taken from the queue of those that may go on, else from
+// those that have not begun; so a warp is done before the next begins unless a barrier of the block holds it. A fiber
+// whose thread has exited starts the next thread without a switch.
 #include <algorithm>
 #include <bit>
 #include <sstream>

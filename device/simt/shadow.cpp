@@ -48,11 +48,12 @@ void Shadow::refine(Page& page, std::uint32_t shift) {
 
 inline Conflict Shadow::touch(Cell& cell, Access kind, bool must_be_written, const Now& now) {
   if (must_be_written && cell.write.interval() < now.block_begin && cell.atomic.interval() < now.block_begin) {
-    return {.found = true, .never_written = true};
+    return {.found = true, .never_written = true, .access = kind, .stamp = {}};
   }
-  if (!is_ordered(cell.write, now)) return {.found = true, .access = Access::write, .stamp = cell.write};
+  if (!is_ordered(cell.write, now))
+    return {.found = true, .never_written = false, .access = Access::write, .stamp = cell.write};
   if (kind != Access::atomic && !is_ordered(cell.atomic, now)) {
-    return {.found = true, .access = Access::atomic, .stamp = cell.atomic};
+    return {.found = true, .never_written = false, .access = Access::atomic, .stamp = cell.atomic};
   }
   if (kind == Access::read) {
     if (is_ordered(cell.read[0], now)) {
@@ -63,7 +64,7 @@ inline Conflict Shadow::touch(Cell& cell, Access kind, bool must_be_written, con
     return {};
   }
   for (const Stamp read : cell.read) {
-    if (!is_ordered(read, now)) return {.found = true, .access = Access::read, .stamp = read};
+    if (!is_ordered(read, now)) return {.found = true, .never_written = false, .access = Access::read, .stamp = read};
   }
   if (kind == Access::write) {
     cell.write = now.stamp;

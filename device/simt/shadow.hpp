@@ -1,4 +1,5 @@
-// device/simt/shadow.hpp — who last touched each word of memory, and whether that is ordered before the one who touches it now.
+// device/simt/shadow.hpp — who last touched each word of memory, and whether that is ordered before the one who touches
+// it now.
 //
 // A launch's time is cut into intervals: a new one begins with every block and at every __syncthreads. Blocks run one
 // after the other, so an interval belongs to one block, and two accesses of a block in different intervals are ordered
@@ -38,8 +39,8 @@ inline constexpr std::uint32_t kMaxEpoch = (1u << 22) - 1;
 /// The present: who runs, and what it knows.
 struct Now {
   Stamp stamp;
-  std::uint32_t launch_begin = 1;  // first interval of the launch
-  std::uint32_t block_begin = 1;   // first interval of the block
+  std::uint32_t launch_begin = 1;        // first interval of the launch
+  std::uint32_t block_begin = 1;         // first interval of the block
   const std::uint32_t* known = nullptr;  // by lane of the warp: the epochs of it that lie behind a __syncwarp with it
 };
 

@@ -1,4 +1,5 @@
-// device/simt/simt.hpp — what a test asks of the simt device: the order of threads, how much is checked, what was counted.
+// device/simt/simt.hpp — what a test asks of the simt device: the order of threads, how much is checked, what was
+// counted.
 #pragma once
 
 #include <cstdint>
@@ -42,9 +43,9 @@ struct Counters {
   std::int64_t global_sectors = 0;   ///< distinct 32-byte sectors, summed over requests
   std::int64_t ideal_sectors = 0;    ///< the fewest sectors that hold as many distinct bytes, summed over requests
   std::int64_t shared_requests = 0;
-  std::int64_t bank_conflicts = 0;   ///< passes beyond the first of each request
-  std::int64_t active_lanes = 0;     ///< lanes that took part, summed over requests, global and shared
-  std::int64_t warp_lanes = 0;       ///< lanes that the warp has, summed over the same requests
+  std::int64_t bank_conflicts = 0;  ///< passes beyond the first of each request
+  std::int64_t active_lanes = 0;    ///< lanes that took part, summed over requests, global and shared
+  std::int64_t warp_lanes = 0;      ///< lanes that the warp has, summed over the same requests
 
   Counters& operator+=(const Counters& other);
 };

@@ -1,4 +1,5 @@
-// device/simt/state.hpp — what the engine knows of the launch, block, warps and threads that run. Internal to the engine.
+// device/simt/state.hpp — what the engine knows of the launch, block, warps and threads that run. Internal to the
+// engine.
 #pragma once
 
 #include <array>

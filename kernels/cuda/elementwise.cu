@@ -127,8 +127,7 @@ void map2(const Stream& stream, Op op, std::int64_t n, const void* x_data, std::
   const auto* x = static_cast<const T*>(x_data);
   const auto* y = static_cast<const T*>(y_data);
   auto* out = static_cast<T*>(out_data);
-  const bool vectors =
-      x_stride == 1 && y_stride == 1 && is_aligned<kN>(x) && is_aligned<kN>(y) && is_aligned<kN>(out);
+  const bool vectors = x_stride == 1 && y_stride == 1 && is_aligned<kN>(x) && is_aligned<kN>(y) && is_aligned<kN>(out);
   if (vectors) {
     launch(stream, {.grid = blocks_for(n, kN), .block = kBlock}, &binary_kernel<kN, Op, T>, op, n, x, x_stride, y,
            y_stride, out);
@@ -145,9 +144,8 @@ void relu(const UnaryArgs& args, const Stream& stream) {
 }
 
 void relu_backward(const ReluBackwardArgs& args, const Stream& stream) {
-  dispatch_any("relu_backward", args.dtype, [&]<class T>() {
-    map2<T>(stream, ReluBackward<T>{}, args.n, args.grad, 1, args.x, 1, args.out);
-  });
+  dispatch_any("relu_backward", args.dtype,
+               [&]<class T>() { map2<T>(stream, ReluBackward<T>{}, args.n, args.grad, 1, args.x, 1, args.out); });
 }
 
 void binary(const BinaryArgs& args, const Stream& stream) {
@@ -177,8 +175,7 @@ void equal(const EqualArgs& args, const Stream& stream) {
   zero_bytes(different.data(), different.bytes(), stream);
   dispatch_any("equal", args.dtype, [&]<class T>() {
     launch(stream, {.grid = blocks_for(args.n, 1), .block = kBlock}, &difference_kernel<T>, args.n,
-           static_cast<const T*>(args.x), static_cast<const T*>(args.y),
-           static_cast<std::uint32_t*>(different.data()));
+           static_cast<const T*>(args.x), static_cast<const T*>(args.y), static_cast<std::uint32_t*>(different.data()));
   });
   std::uint32_t result = 0;
   copy_bytes(&result, cpu_device, different.data(), stream.device(), sizeof(result), stream);
