@@ -1,10 +1,12 @@
 // device/device.cpp — device names, the default device and its reason.
 #include "sparsert/device.hpp"
 
+#include <atomic>
 #include <charconv>
 
 #include "device/config.hpp"
 #include "device/cpu.hpp"
+#include "device/launches.hpp"
 #include "sparsert/error.hpp"
 #include "sparsert/stream.hpp"
 
@@ -69,6 +71,21 @@ void require_usable(const Device& device) {
       }
     }
   }
+}
+
+namespace {
+
+std::atomic<std::int64_t> launches[2];  // on simt, on cuda
+
+}  // namespace
+
+void count_launch(Device::Type type) noexcept {
+  launches[type == Device::Type::cuda ? 1 : 0].fetch_add(1, std::memory_order_relaxed);
+}
+
+std::int64_t kernel_launches(const Device& device) noexcept {
+  if (device.type != Device::Type::cuda && device.type != Device::Type::simt) return 0;
+  return launches[device.type == Device::Type::cuda ? 1 : 0].load(std::memory_order_relaxed);
 }
 
 namespace cuda {

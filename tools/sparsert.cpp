@@ -21,6 +21,7 @@ constexpr Subcommand kSubcommands[] = {
     {"inspect", "what a model file holds: tensors, types, shapes, bytes, density", declare_inspect},
     {"prune", "set the smallest weights of a model to zero", declare_prune},
     {"convert", "write any readable model as safetensors", declare_convert},
+    {"verify", "do all devices give the same bits? the equivalence suite on this machine", declare_verify},
 };
 
 int run(int argc, char** argv) {

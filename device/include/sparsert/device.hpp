@@ -47,6 +47,9 @@ const DefaultDevice& default_device();
 /// Throws `DeviceUnavailable`, with the reason, unless `device` can be used here.
 void require_usable(const Device& device);
 
+/// Hand-written kernels that this process has launched on `cuda` or `simt` devices; 0 for the others, which have none.
+std::int64_t kernel_launches(const Device& device) noexcept;
+
 /// Threads the CPU backend uses from now on, in this process; 0 means all that the machine has.
 void set_num_threads(int threads);
 int num_threads() noexcept;
