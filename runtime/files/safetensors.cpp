@@ -46,6 +46,9 @@ constexpr std::array<TypeName, 22> kTypeNames{{
     {"F6_E3M2", 6, {}},
 }};
 
+constexpr int kNumberOverflow = 406;  // the parser's code for a number that a double cannot hold
+constexpr const char* kNoUnsigned = "a number that is no 64-bit unsigned integer";
+
 /// An entry of the header; its offsets still count from the start of the data.
 struct Entry {
   TensorInfo info;
@@ -160,12 +163,13 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 
   // "-0", "1.0", "1e3" and everything from 2^64 on come here: none of them is an unsigned integer.
   bool number_integer(std::int64_t) override { unexpected("a negative number"); }
-  bool number_float(double, const std::string&) override { unexpected("a number that is no 64-bit unsigned integer"); }
+  bool number_float(double, const std::string&) override { unexpected(kNoUnsigned); }
   bool boolean(bool) override { unexpected("a boolean"); }
   bool null() override { unexpected("null"); }
   bool binary(nlohmann::json::binary_t&) override { unexpected("binary data"); }
 
   bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) override {
+    if (error.id == kNumberOverflow) unexpected(kNoUnsigned);
     // Of the parser's message, what it met; not the text of the file that it quotes at any length.
     const std::string_view message = error.what();
     const std::size_t dash = message.find(" - ");

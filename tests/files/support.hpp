@@ -36,7 +36,9 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
+// A new file each time: some file systems write one that was cut to nothing to the disk at once, which takes long.
 inline void write_file(const std::filesystem::path& path, std::string_view bytes) {
+  std::filesystem::remove(path);
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   ASSERT_TRUE(file.flush().good()) << path;
