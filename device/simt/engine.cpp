@@ -69,6 +69,9 @@ void prepare_launch(const LaunchShape& shape, const void* kernel) {
   position.block_size = shape.block;
   position.grid_size = shape.grid;
   position.checked = check() == Check::full;
+  e.profiled = profiling() && position.checked;
+  if (e.profiled) e.profile.start(e.warp.size());
+  e.ready = {};
   e.running = true;
 }
 
@@ -152,6 +155,12 @@ void note(Space space, const volatile void* pointer, std::uint32_t bytes, std::u
   if (conflict.found) fault_conflict(space, address, bytes, kind, conflict);
 }
 
+/// `site`: where the kernel makes the access.
+void profile(Space space, const volatile void* address, std::uint32_t bytes, const void* site) {
+  Engine& e = *engine;
+  if (e.profiled) e.profile.note(e.current, site, space, reinterpret_cast<std::uintptr_t>(address), bytes);
+}
+
 }  // namespace
 
 std::string to_string(const Coordinates& at) {
@@ -194,12 +203,14 @@ void fault(const std::string& what) {
 void note_read(Space space, const volatile void* address, std::uint32_t bytes, std::uint32_t alignment) {
   Counters& c = engine->counters;
   (space == Space::global ? c.global_bytes_read : c.shared_bytes_read) += bytes;
+  profile(space, address, bytes, __builtin_return_address(0));
   note(space, address, bytes, alignment, Access::read);
 }
 
 void note_write(Space space, const volatile void* address, std::uint32_t bytes, std::uint32_t alignment) {
   Counters& c = engine->counters;
   (space == Space::global ? c.global_bytes_written : c.shared_bytes_written) += bytes;
+  profile(space, address, bytes, __builtin_return_address(0));
   note(space, address, bytes, alignment, Access::write);
 }
 

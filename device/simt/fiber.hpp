@@ -20,6 +20,14 @@ class Fiber {
   /// Forgets what it was doing: the next switch starts `entry` again. Nothing is unwound.
   void rewind();
 
+  /// Brings what the next switch to it will touch into the cache.
+  void prefetch() const {
+    __builtin_prefetch(context_);
+    __builtin_prefetch(static_cast<const char*>(context_) + 64);
+    __builtin_prefetch(static_cast<const char*>(context_) + 128);
+    __builtin_prefetch(static_cast<const char*>(context_) + 192);
+  }
+
   /// Runs `to` until something switches back to `from`, the running fiber.
   static void switch_fiber(Fiber& from, Fiber& to);
 

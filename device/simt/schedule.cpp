@@ -75,7 +75,10 @@ void take_place(std::uint32_t t) {
 /// The next thread to run; kNone when all have exited. Everyone waiting is a deadlock.
 std::uint32_t next_thread() {
   Engine& e = *engine;
-  if (!e.ready.empty()) return e.ready.pop();
+  if (!e.ready.empty()) {
+    if (const Fiber* const soon = e.thread[e.ready.soon()].fiber; soon != nullptr) soon->prefetch();
+    return e.ready.pop();
+  }
   if (e.started < e.threads) {
     const std::uint32_t t = e.reverse ? e.threads - 1 - e.started : e.started;
     ++e.started;
@@ -130,6 +133,7 @@ void exit_thread() {
   e.thread[self].state = State::exited;
   e.last_exited = self;
   ++e.exited;
+  if (e.profiled && warp.exited == warp.present) flush_profile(self / kWarp);
 }
 
 /// A fiber's life: one thread after another, of this block and of all later ones.
@@ -268,6 +272,11 @@ void check_mask(const Warp& warp, const char* name, std::uint32_t mask, std::uin
 
 }  // namespace
 
+void flush_profile(std::uint32_t warp) {
+  Engine& e = *engine;
+  e.profile.flush(warp, static_cast<std::uint32_t>(std::popcount(e.warp[warp].present)), e.counters);
+}
+
 void next_interval() {
   Engine& e = *engine;
   ++e.interval;
@@ -329,6 +338,7 @@ std::uint32_t block_barrier(const char* name, bool predicate, SourceLocation whe
     e.barrier_result = e.predicates;
     e.at_barrier = e.predicates = 0;
     ++e.counters.barriers;
+    for (std::uint32_t w = 0; e.profiled && w < e.warp.size(); ++w) flush_profile(w);
     next_interval();
     for (std::uint32_t t = 0; t < e.threads; ++t) e.ready.push(e.reverse ? e.threads - 1 - t : t);
   }
@@ -357,6 +367,7 @@ std::uint64_t warp_operation(WarpOp op, const char* name, std::uint32_t mask, st
   if (group->arrived == mask) {
     warp.waiting.erase(group);
     complete(warp, op, mask);
+    if (e.profiled && op == WarpOp::sync && mask == warp.present) flush_profile(self / kWarp);
     release_lanes(self / kWarp, mask);
   }
   wait();

@@ -12,6 +12,7 @@
 
 #include "device/simt/engine.hpp"
 #include "device/simt/fiber.hpp"
+#include "device/simt/profile.hpp"
 #include "device/simt/shadow.hpp"
 #include "device/simt/simt.hpp"
 
@@ -58,6 +59,8 @@ class ReadyQueue {
   bool empty() const { return first_ == last_; }
   void push(std::uint32_t thread) { items_[last_++ % kMaxThreads] = static_cast<std::uint16_t>(thread); }
   std::uint32_t pop() { return items_[first_++ % kMaxThreads]; }
+  /// One that will run soon; any thread where the queue is short.
+  std::uint32_t soon() const { return items_[(first_ + 1) % kMaxThreads]; }
   void clear() { first_ = last_ = 0; }
 
  private:
@@ -86,6 +89,7 @@ struct Engine {
   void (*call)(const void*) = nullptr;
   const void* closure = nullptr;
   bool reverse = false;
+  bool profiled = false;
   std::uint32_t threads = 0;  // of a block
   Counters counters;
   std::vector<BlockRun> blocks;
@@ -113,6 +117,7 @@ struct Engine {
   Now now;
   std::uint32_t interval = 0;
   Shadow shadow;
+  Profile profile;
   std::byte* arena = nullptr;  // static shared memory, then dynamic
   Fiber host;
   std::vector<std::unique_ptr<Fiber>> fibers;
@@ -131,6 +136,9 @@ void run_block();
 
 /// Forgets what every fiber did.
 void rewind_fibers();
+
+/// Counts the requests of a warp whose lanes are at one point.
+void flush_profile(std::uint32_t warp);
 
 /// A new interval: everything that the block did is ordered before what comes now.
 void next_interval();
