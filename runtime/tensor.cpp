@@ -31,6 +31,19 @@ std::int64_t element_count(const Shape& shape, std::size_t item_bytes) {
   return count;
 }
 
+namespace {
+
+/// Bytes of a tensor; 0 for a shape that is wrong, which the caller then reports.
+std::size_t bytes_or_none(const Shape& shape, DType dtype) noexcept {
+  try {
+    return static_cast<std::size_t>(element_count(shape, size_of(dtype))) * size_of(dtype);
+  } catch (...) {
+    return 0;
+  }
+}
+
+}  // namespace
+
 Tensor::Tensor() = default;
 
 Tensor Tensor::empty(Shape shape, DType dtype, const Device& device, const Stream& stream) {
@@ -57,7 +70,7 @@ Tensor Tensor::wrap(void* data, Shape shape, DType dtype, const Device& device, 
                     bool read_only) {
   Tensor tensor;
   // The buffer first: from here on `release` runs, whatever is wrong with the rest.
-  auto buffer = std::make_shared<Buffer>(data, 0, device, std::move(release));
+  auto buffer = std::make_shared<Buffer>(data, bytes_or_none(shape, dtype), device, std::move(release));
   tensor.numel_ = element_count(shape, size_of(dtype));
   require(tensor.numel_ == 0 || data != nullptr, [] { return std::string("wrap: got a null pointer"); });
   require(reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) == 0,

@@ -150,8 +150,7 @@ void note(Space space, const volatile void* pointer, std::uint32_t bytes, std::u
     fault("misaligned: " + std::string(verb(kind)) + " " + place(space, address, bytes) + ", aligned to " +
           std::to_string(address & -address) + ", needs " + std::to_string(alignment));
   }
-  const bool must_be_written = space == Space::shared && kind != Access::write;
-  const Conflict conflict = e.shadow.access(address, bytes, kind, must_be_written, e.now);
+  const Conflict conflict = e.shadow.access(address, bytes, kind, space == Space::shared, e.now);
   if (conflict.found) fault_conflict(space, address, bytes, kind, conflict);
 }
 

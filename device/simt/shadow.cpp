@@ -6,9 +6,10 @@
 namespace sparsert::simt {
 namespace {
 
-/// True if nothing remains to be said against the access at `stamp`: none in this launch, or ordered before now.
-bool is_ordered(Stamp stamp, const Now& now) {
-  if (stamp.interval() < now.launch_begin) return true;
+/// True if nothing is to be said against the access at `stamp`: it was before interval `begin`, or is ordered before
+/// now.
+bool is_ordered(Stamp stamp, std::uint32_t begin, const Now& now) {
+  if (stamp.interval() < begin) return true;
   if (stamp.interval() < now.block_begin) return false;
   if (stamp.interval() < now.stamp.interval()) return true;
   if (stamp.thread() == now.stamp.thread()) return true;
@@ -46,36 +47,38 @@ void Shadow::refine(Page& page, std::uint32_t shift) {
   page.shift = shift;
 }
 
-inline Conflict Shadow::touch(Cell& cell, Access kind, bool must_be_written, const Now& now) {
-  if (must_be_written && cell.write.interval() < now.block_begin && cell.atomic.interval() < now.block_begin) {
+inline Conflict Shadow::touch(Cell& cell, Access kind, bool is_shared, const Now& now) {
+  const std::uint32_t begin = is_shared ? now.block_begin : now.launch_begin;
+  if (is_shared && kind != Access::write && cell.write.interval() < now.block_begin &&
+      cell.atomic.interval() < now.block_begin) {
     return {.found = true, .never_written = true, .access = kind, .stamp = {}};
   }
-  if (!is_ordered(cell.write, now))
+  if (!is_ordered(cell.write, begin, now))
     return {.found = true, .never_written = false, .access = Access::write, .stamp = cell.write};
-  if (kind != Access::atomic && !is_ordered(cell.atomic, now)) {
+  if (kind != Access::atomic && !is_ordered(cell.atomic, begin, now)) {
     return {.found = true, .never_written = false, .access = Access::atomic, .stamp = cell.atomic};
   }
   if (kind == Access::read) {
-    if (is_ordered(cell.read[0], now)) {
+    if (is_ordered(cell.read[0], begin, now)) {
       cell.read[0] = now.stamp;
-    } else if (is_ordered(cell.read[1], now) || same_warp(cell.read[0], cell.read[1], now)) {
+    } else if (is_ordered(cell.read[1], begin, now) || same_warp(cell.read[0], cell.read[1], now)) {
       cell.read[1] = now.stamp;
     }
     return {};
   }
   for (const Stamp read : cell.read) {
-    if (!is_ordered(read, now)) return {.found = true, .never_written = false, .access = Access::read, .stamp = read};
+    if (!is_ordered(read, begin, now))
+      return {.found = true, .never_written = false, .access = Access::read, .stamp = read};
   }
   if (kind == Access::write) {
     cell.write = now.stamp;
-  } else if (is_ordered(cell.atomic, now)) {
+  } else if (is_ordered(cell.atomic, begin, now)) {
     cell.atomic = now.stamp;  // else the first of several unordered ones stays: any of them will do
   }
   return {};
 }
 
-Conflict Shadow::access(std::uintptr_t address, std::uint32_t bytes, Access kind, bool must_be_written,
-                        const Now& now) {
+Conflict Shadow::access(std::uintptr_t address, std::uint32_t bytes, Access kind, bool is_shared, const Now& now) {
   const std::uintptr_t end = address + bytes;
   while (address < end) {
     Page& page = page_of(address);
@@ -85,7 +88,7 @@ Conflict Shadow::access(std::uintptr_t address, std::uint32_t bytes, Access kind
     if (shift < page.shift) refine(page, shift);
     for (; address < stop; address += std::uintptr_t{1} << page.shift) {
       Cell& cell = page.cells[(address & (kPageBytes - 1)) >> page.shift];
-      if (const Conflict conflict = touch(cell, kind, must_be_written, now); conflict.found) return conflict;
+      if (const Conflict conflict = touch(cell, kind, is_shared, now); conflict.found) return conflict;
     }
   }
   return {};

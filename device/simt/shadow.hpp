@@ -57,8 +57,9 @@ struct Conflict {
 /// Shadow of all memory that kernels touch.
 class Shadow {
  public:
-  /// Records an access and returns what it conflicts with. `must_be_written`: a read that finds no write in the block.
-  Conflict access(std::uintptr_t address, std::uint32_t bytes, Access kind, bool must_be_written, const Now& now);
+  /// Records an access and returns what it conflicts with. Memory that is fresh in every block (`is_shared`) does not
+  /// remember the blocks before, and must be written before it is read.
+  Conflict access(std::uintptr_t address, std::uint32_t bytes, Access kind, bool is_shared, const Now& now);
 
   /// Drops the shadow where it has become large. Not within a launch.
   void trim();
@@ -91,7 +92,7 @@ class Shadow {
 
   Page& page_of(std::uintptr_t address);
   static void refine(Page& page, std::uint32_t shift);
-  static Conflict touch(Cell& cell, Access kind, bool must_be_written, const Now& now);
+  static Conflict touch(Cell& cell, Access kind, bool is_shared, const Now& now);
 
   std::unordered_map<std::uintptr_t, std::unique_ptr<Page>> pages_;
   std::array<Recent, kRecent> recent_{};
