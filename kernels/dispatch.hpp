@@ -4,6 +4,7 @@
 #include <string>
 #include <type_traits>
 
+#include "device/cuda.hpp"
 #include "kernels/kernels.hpp"
 #include "sparsert/error.hpp"
 
@@ -25,7 +26,12 @@ void run(const Op<Args>& op, const std::type_identity_t<Args>& args, const Strea
     throw DeviceUnavailable(std::string(op.name) + ": " + to_string(stream.device()) +
                             " is not built into this library");
   }
-  function(args, stream);
+  if (stream.device().type == Device::Type::cuda) {
+    const sparsert::cuda::Scope scope(stream.device().index, op.name);
+    function(args, stream);
+  } else {
+    function(args, stream);
+  }
 }
 
 [[noreturn]] void throw_unsupported_dtype(const char* op, DType dtype);
@@ -34,18 +40,6 @@ void run(const Op<Args>& op, const std::type_identity_t<Args>& args, const Strea
 template <class F>
 auto dispatch_float(const char* op, DType dtype, F&& f) {
   switch (dtype) {
-    case DType::float32: return f.template operator()<float>();
-    case DType::float64: return f.template operator()<double>();
-    default: throw_unsupported_dtype(op, dtype);
-  }
-}
-
-/// Calls `f.template operator()<T>()` with the storage type of any float, 16-bit ones included.
-template <class F>
-auto dispatch_any_float(const char* op, DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float16: return f.template operator()<float16>();
-    case DType::bfloat16: return f.template operator()<bfloat16>();
     case DType::float32: return f.template operator()<float>();
     case DType::float64: return f.template operator()<double>();
     default: throw_unsupported_dtype(op, dtype);
