@@ -27,7 +27,8 @@ std::string version_of(void* handle, const char* query) {
   for (int part = 0; part < 3; ++part) {
     int value = 0;
     if (ask == nullptr || ask(part, &value) != 0) return "unknown";
-    version += (part == 0 ? "" : ".") + std::to_string(value);
+    if (part != 0) version += '.';
+    version += std::to_string(value);
   }
   return version;
 }

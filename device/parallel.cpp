@@ -2,6 +2,7 @@
 #include "device/parallel.hpp"
 
 #include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/info.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
@@ -24,6 +25,8 @@ struct Pool {
   std::mutex mutex;
   int threads = machine_threads();
   bool forked = false;
+  std::unique_ptr<oneapi::tbb::global_control>
+      limit;  // raises TBB's own, where more threads than processors are wanted
   std::shared_ptr<oneapi::tbb::task_arena> arena = std::make_shared<oneapi::tbb::task_arena>(threads);
 };
 
@@ -56,6 +59,11 @@ void set_num_threads(int threads) {
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
   p.threads = threads == 0 ? machine_threads() : threads;
+  p.limit.reset();
+  if (p.threads > machine_threads()) {
+    p.limit = std::make_unique<oneapi::tbb::global_control>(oneapi::tbb::global_control::max_allowed_parallelism,
+                                                            static_cast<std::size_t>(p.threads));
+  }
   p.arena = std::make_shared<oneapi::tbb::task_arena>(p.threads);
 }
 
