@@ -46,6 +46,18 @@ auto dispatch_float(const char* op, DType dtype, F&& f) {
   }
 }
 
+/// Calls `f.template operator()<T>()` with the storage type of any float, 16-bit ones included.
+template <class F>
+auto dispatch_any_float(const char* op, DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::float16: return f.template operator()<float16>();
+    case DType::bfloat16: return f.template operator()<bfloat16>();
+    case DType::float32: return f.template operator()<float>();
+    case DType::float64: return f.template operator()<double>();
+    default: throw_unsupported_dtype(op, dtype);
+  }
+}
+
 /// Calls `f.template operator()<T>()` with the storage type of any dtype; bool is stored as uint8_t.
 template <class F>
 auto dispatch_any(const char* op, DType dtype, F&& f) {
