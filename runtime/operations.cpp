@@ -20,9 +20,23 @@ OperationInfo describe(const char* family, const backend::Op<Args>& op) {
 
 std::vector<OperationInfo> operations() {
   return {
-      describe("elementwise", backend::relu),   describe("elementwise", backend::relu_backward),
-      describe("elementwise", backend::binary), describe("elementwise", backend::power),
-      describe("elementwise", backend::cast),   describe("elementwise", backend::equal),
+      describe("elementwise", backend::relu),
+      describe("elementwise", backend::relu_backward),
+      describe("elementwise", backend::binary),
+      describe("elementwise", backend::power),
+      describe("elementwise", backend::cast),
+      describe("elementwise", backend::equal),
+      describe("sparsify", backend::count_nonzero),
+      describe("sparsify", backend::csr_offsets),
+      describe("sparsify", backend::dense_to_csr),
+      describe("sparsify", backend::csr_to_dense),
+      describe("sparsify", backend::csr_to_coo),
+      describe("sparsify", backend::coo_to_csr),
+      describe("sparsify", backend::prune_magnitude),
+      describe("topk", backend::topk),
+      describe("spmm", backend::spmm_plan),
+      describe("spmm", backend::spmm),
+      describe("matmul", backend::matmul),
   };
 }
 
