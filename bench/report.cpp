@@ -179,12 +179,9 @@ Json run_at(int threads, const Device& device, const std::vector<Peer>& peers, c
 std::string time_text(double seconds) {
   std::ostringstream text;
   text.precision(4);
-  if (seconds < 1e-6)
-    text << seconds * 1e9 << " ns";
-  else if (seconds < 1e-3)
-    text << seconds * 1e6 << " us";
-  else
-    text << seconds * 1e3 << " ms";
+  if (seconds < 1e-6) text << seconds * 1e9 << " ns";
+  else if (seconds < 1e-3) text << seconds * 1e6 << " us";
+  else text << seconds * 1e3 << " ms";
   return text.str();
 }
 

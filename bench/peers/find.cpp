@@ -9,6 +9,7 @@ std::vector<Peer> find_peers(const std::vector<std::string>& paths) {
   add_mkl(paths, peers);
   add_onednn(paths, peers);
   add_librsb(paths, peers);
+  add_plugins(paths, peers);
   return peers;
 }
 
