@@ -141,6 +141,7 @@ void multiply_rows(const DenseProduct<T>& p, int64_t i0, int64_t rows, int64_t b
 }
 
 int64_t panel_width_f32() { return panel_width<float>(); }
+int64_t panel_width_f64() { return panel_width<double>(); }
 
 // Highway's tables hold plain functions: one for each storage type.
 #define SPARSERT_MATMUL_OF(suffix, T)                                                                      \
@@ -171,6 +172,7 @@ HWY_EXPORT(multiply_bf16);
 HWY_EXPORT(multiply_f32);
 HWY_EXPORT(multiply_f64);
 HWY_EXPORT(panel_width_f32);
+HWY_EXPORT(panel_width_f64);
 
 constexpr int64_t kRowsOfTask = 48;        // a multiple of every kTileRows
 constexpr int64_t kColumnBytes = 128 * 4;  // of C in a task: their panels of one piece fill half a second-level cache
@@ -196,7 +198,7 @@ void run(const MatmulArgs& args, const Stream& stream) {
   using A = Compute<T>;
   if (args.m == 0 || args.n == 0) return;
   const int64_t width =
-      HWY_DYNAMIC_DISPATCH(panel_width_f32)() * static_cast<int64_t>(sizeof(float)) / static_cast<int64_t>(sizeof(A));
+      std::is_same_v<A, float> ? HWY_DYNAMIC_DISPATCH(panel_width_f32)() : HWY_DYNAMIC_DISPATCH(panel_width_f64)();
   const int64_t panels = (args.n + width - 1) / width;
   const Buffer packed(static_cast<std::size_t>(panels * width * args.k) * sizeof(A), stream);
   const DenseProduct<T> p{
