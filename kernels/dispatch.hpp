@@ -4,7 +4,6 @@
 #include <string>
 #include <type_traits>
 
-#include "device/cuda.hpp"
 #include "kernels/kernels.hpp"
 #include "sparsert/error.hpp"
 
@@ -26,12 +25,7 @@ void run(const Op<Args>& op, const std::type_identity_t<Args>& args, const Strea
     throw DeviceUnavailable(std::string(op.name) + ": " + to_string(stream.device()) +
                             " is not built into this library");
   }
-  if (stream.device().type == Device::Type::cuda) {
-    const sparsert::cuda::Scope scope(stream.device().index, op.name);
-    function(args, stream);
-  } else {
-    function(args, stream);
-  }
+  function(args, stream);
 }
 
 [[noreturn]] void throw_unsupported_dtype(const char* op, DType dtype);

@@ -8,12 +8,12 @@
 namespace sparsert {
 
 void StateDict::insert(std::string name, Tensor tensor) {
-  const auto [position, is_new] = positions_.emplace(name, entries_.size());
-  require(is_new, [&] { return "insert: the name " + files::in_quotes(position->first) + " is there already"; });
+  const auto place = positions_.emplace(name, entries_.size());
+  require(place.second, [&] { return "insert: the name " + files::in_quotes(name) + " is there already"; });
   try {
     entries_.emplace_back(std::move(name), std::move(tensor));
   } catch (...) {
-    positions_.erase(position);
+    positions_.erase(place.first);
     throw;
   }
 }

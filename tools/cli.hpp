@@ -21,7 +21,6 @@ using Action = std::function<int()>;
 /// A subcommand: adds its options to `app`, and returns the action that reads them.
 using Declare = Action (*)(CLI::App& app);
 
-Action declare_bench(CLI::App& app);
 Action declare_inspect(CLI::App& app);
 Action declare_prune(CLI::App& app);
 Action declare_convert(CLI::App& app);
@@ -38,6 +37,9 @@ std::string printable(std::string_view text, std::size_t limit = SIZE_MAX);
 
 /// 1234567 as "1,234,567".
 std::string grouped(std::uint64_t number);
+
+/// "1 tensor", "2,000 tensors".
+std::string counted(std::uint64_t number, const std::string& what);
 
 /// 0.125 as "12.50 %".
 std::string percent(double share);

@@ -28,7 +28,7 @@ Action declare_convert(CLI::App& app) {
     load_options.include = options->include;
     const StateDict state = load(options->in, load_options);
     save(options->out, state);
-    std::cout << printable(options->out) << ": " << grouped(state.size()) << " tensors, "
+    std::cout << printable(options->out) << ": " << counted(state.size(), "tensor") << ", "
               << grouped(static_cast<std::uint64_t>(state.nbytes())) << " bytes\n";
     return kSuccess;
   };

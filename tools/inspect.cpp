@@ -126,8 +126,8 @@ void print_table(const Report& report) {
 }
 
 void print_text(const FileInfo& info, const Report& report, bool with_density) {
-  std::cout << printable(info.path.string()) << ": " << info.format << ", " << grouped(report.rows.size())
-            << " tensors, " << grouped(report.elements) << " elements, " << grouped(report.nbytes) << " bytes";
+  std::cout << printable(info.path.string()) << ": " << info.format << ", " << counted(report.rows.size(), "tensor")
+            << ", " << counted(report.elements, "element") << ", " << counted(report.nbytes, "byte");
   const auto share = density(report.nonzeros, report.counted);
   if (with_density && share) std::cout << ", density " << percent(*share);
   std::cout << '\n';
@@ -149,7 +149,7 @@ void print_text(const FileInfo& info, const Report& report, bool with_density) {
 Action declare_inspect(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("PATH", options->path, "a model file, or a folder that holds one")->required();
-  app.add_flag("--json", options->json, "one JSON object (docs/schemas/inspect.json)");
+  app.add_flag("--json", options->json, "one JSON object (docs/schemas/inspect.schema.json)");
   app.add_flag("--no-density", options->no_density, "do not read the data to count zeros");
   return [options] {
     const ModelFile model(options->path);

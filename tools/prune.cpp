@@ -140,8 +140,8 @@ void print_left(const StateDict& state, const std::vector<Choice>& choices) {
     }
   }
   for (const auto& [reason, count] : reasons)
-    std::cout << "left alone: " << grouped(count) << " tensors, " << reason << '\n';
-  if (!reasons.empty()) std::cout << "left alone in all: " << grouped(elements) << " elements\n";
+    std::cout << "left alone: " << counted(count, "tensor") << ", " << reason << '\n';
+  if (!reasons.empty()) std::cout << "left alone in all: " << counted(elements, "element") << "\n";
 }
 
 void print_bytes(const Account& total, std::uint64_t bytes_before, std::uint64_t bytes_after) {

@@ -63,14 +63,13 @@ void check(const StateDict& state) {
     return "save: got " + std::to_string(state.metadata().size()) + " metadata entries, expected at most " +
            std::to_string(kMaxMetadataEntries);
   });
-  for (const auto& [name, tensor] : state.entries()) {
-    require(name != kMetadataKey,
+  for (const auto& entry : state.entries()) {
+    const Shape& shape = entry.second.shape();
+    require(entry.first != kMetadataKey,
             [] { return "save: the name " + in_quotes(kMetadataKey) + " is reserved by the format"; });
-    require(tensor.shape().size() <= kMaxRank && shape_bits(tensor.shape(), 8 * size_of(tensor.dtype())).has_value(),
-            [&] {
-              return "save: " + in_quotes(name) + " has shape " + to_string(tensor.shape()) +
-                     ", which the format cannot hold";
-            });
+    require(shape.size() <= kMaxRank && shape_bits(shape, 8 * size_of(entry.second.dtype())).has_value(), [&] {
+      return "save: " + in_quotes(entry.first) + " has shape " + to_string(shape) + ", which the format cannot hold";
+    });
   }
 }
 
