@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "sparsert/tensor.hpp"
 
@@ -15,7 +14,10 @@ Tensor random_tensor(Shape shape, DType dtype, const Device& device, std::uint64
 /// The same in a plain array.
 void fill_random(float* data, std::int64_t count, std::uint64_t seed);
 
-/// "1.5e6" as "1500000" would be hard to read: 2^k multiples as Ki, Mi; powers of ten as 1e6; others as they are.
+/// Sets about `share` of the values to zero, anywhere.
+void make_zeros(float* data, std::int64_t count, double share, std::uint64_t seed);
+
+/// A count that people can read: 65536 as "64Ki", 1000000 as "1e6", others as they are.
 std::string count_text(std::int64_t count);
 
 }  // namespace sparsert::bench

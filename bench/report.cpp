@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <limits>
+#include <filesystem>
 #include <sstream>
 
 #include "bench/machine.hpp"
@@ -12,6 +12,8 @@
 
 namespace sparsert::bench {
 namespace {
+
+constexpr const char* kOneSecond = "1 s";
 
 const char* to_string(Role role) {
   switch (role) {
@@ -52,7 +54,7 @@ Json timing_json(const Timing& timing) {
 
 // The time that a goal is measured against, and whose it is; null where that contender is not here.
 Json opponent_of(const Goal& goal, const Json& contenders, const Json& best_peer) {
-  if (goal.against.empty()) return {{"name", "1 s"}, {"min_s", 1.0}};
+  if (goal.against.empty()) return {{"name", kOneSecond}, {"min_s", 1.0}};
   if (goal.against == "best peer") return best_peer;
   const auto found = std::ranges::find_if(contenders, [&](const Json& c) { return c["name"] == goal.against; });
   return found == contenders.end() ? Json() : *found;
@@ -155,7 +157,7 @@ Json peers_json(const std::vector<Peer>& peers) {
     list.push_back({{"name", peer.name},
                     {"version", peer.version},
                     {"kind", peer.kind == PeerKind::sparse ? "sparse" : "dense"},
-                    {"path", peer.path}});
+                    {"library", std::filesystem::path(peer.path).filename().string()}});
   }
   return list;
 }
@@ -179,12 +181,9 @@ Json run_at(int threads, const Device& device, const std::vector<Peer>& peers, c
 std::string time_text(double seconds) {
   std::ostringstream text;
   text.precision(4);
-  if (seconds < 1e-6)
-    text << seconds * 1e9 << " ns";
-  else if (seconds < 1e-3)
-    text << seconds * 1e6 << " us";
-  else
-    text << seconds * 1e3 << " ms";
+  if (seconds < 1e-6) text << seconds * 1e9 << " ns";
+  else if (seconds < 1e-3) text << seconds * 1e6 << " us";
+  else text << seconds * 1e3 << " ms";
   return text.str();
 }
 
@@ -247,7 +246,7 @@ std::string to_line(const Json& result) {
   }
   for (const Json& goal : result["goals"]) {
     line += std::string(goal["met"] ? "; met: " : "; MISSED: ") + goal["text"].get<std::string>() + " (" +
-            fixed(goal["measured"], 3) + ")";
+            (goal["against"] == kOneSecond ? time_text(goal["measured"]) : fixed(goal["measured"], 3) + "x") + ")";
   }
   return line;
 }

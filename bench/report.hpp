@@ -1,7 +1,6 @@
 // bench/report.hpp — a run of the cases as JSON (docs/schemas/bench.schema.json) and as text.
 #pragma once
 
-#include <cstdio>
 #include <functional>
 #include <string>
 #include <vector>
@@ -20,7 +19,7 @@ struct Options {
   std::vector<std::string> peer_paths;  ///< folders with libraries of peers
 };
 
-/// Called with every case when it is done (see `to_line`), and with notes worth a line of their own.
+/// Called with a line of the table when a case is done, and with notes worth a line of their own.
 using Progress = std::function<void(const std::string& line)>;
 
 /// Measures ceilings, then every case. Throws `sparsert::Error` where a result of ours is wrong.
@@ -29,8 +28,5 @@ Json run_bench(const Options& options, const Progress& progress);
 /// One case of the JSON as a line of a table; `header()` is its heading.
 std::string to_line(const Json& result);
 std::string header();
-
-/// The whole command `sparsert bench` and `sparsert-bench`; returns the exit code.
-int bench_main(int argc, const char* const* argv, const char* program);
 
 }  // namespace sparsert::bench

@@ -6,6 +6,11 @@ namespace sparsert::bench {
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   add_relu_cases(cases);
+  add_prune_cases(cases);
+  add_topk_cases(cases);
+  add_to_csr_cases(cases);
+  add_product_cases(cases);
+  add_overhead_cases(cases);
   return cases;
 }
 

@@ -27,8 +27,8 @@ struct Context {
   Team& team;
 };
 
-/// `ours` is the project; a `peer` another library or the standard library; a `yardstick` is the machine itself doing
-/// the part of the work that cannot be avoided.
+/// `ours` is the project (the first is what the case reports); a `peer` another library or the standard library; a
+/// `yardstick` is the machine itself doing the part of the work that cannot be avoided.
 enum class Role : std::uint8_t { ours, peer, yardstick };
 
 /// Somebody who does the work of a case.
@@ -68,5 +68,10 @@ std::vector<Case> all_cases();
 
 // One function per family of operations, in bench/cases/<family>.cpp.
 void add_relu_cases(std::vector<Case>& cases);
+void add_prune_cases(std::vector<Case>& cases);
+void add_topk_cases(std::vector<Case>& cases);
+void add_to_csr_cases(std::vector<Case>& cases);
+void add_product_cases(std::vector<Case>& cases);
+void add_overhead_cases(std::vector<Case>& cases);
 
 }  // namespace sparsert::bench

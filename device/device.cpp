@@ -27,14 +27,18 @@ Device Device::parse(std::string_view name) {
               "device: got \"" + std::string(name) + "\", expected cpu, cuda, cuda:N, reference or simt");
 }
 
-std::string to_string(const Device& device) {
-  switch (device.type) {
+const char* to_string(Device::Type type) noexcept {
+  switch (type) {
     case Device::Type::cpu: return "cpu";
+    case Device::Type::cuda: return "cuda";
     case Device::Type::reference: return "reference";
     case Device::Type::simt: return "simt";
-    case Device::Type::cuda: return "cuda:" + std::to_string(device.index);
   }
   return "unknown";
+}
+
+std::string to_string(const Device& device) {
+  return device.type == Device::Type::cuda ? "cuda:" + std::to_string(device.index) : to_string(device.type);
 }
 
 std::vector<Device> devices() {

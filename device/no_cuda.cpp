@@ -23,11 +23,30 @@ void set_device(int) { unavailable(); }
 DeviceProperties device_properties(int) { unavailable(); }
 void synchronize() { unavailable(); }
 
+Scope::Scope(int, const char*) { unavailable(); }
+Scope::~Scope() = default;
+void check_launch(const char*, const Stream&, SourceLocation) { unavailable(); }
+bool is_lost(int) noexcept { return false; }
+
 void* allocate(int, std::size_t) { unavailable(); }
 void deallocate(int, void*) noexcept {}
+void* allocate_pinned(std::size_t) { unavailable(); }
+void deallocate_pinned(void*) noexcept {}
 void copy(void*, const void*, std::size_t, CopyKind, const Stream&) { unavailable(); }
 void zero(void*, std::size_t, const Stream&) { unavailable(); }
+
 std::shared_ptr<void> create_stream(int) { unavailable(); }
 void synchronize_stream(const Stream&) { unavailable(); }
+void synchronize_device(int) { unavailable(); }
+
+std::shared_ptr<void> record_event(const Stream&) { unavailable(); }
+void wait_event(const Stream&, const std::shared_ptr<void>&) { unavailable(); }
+void synchronize_event(const Device&, const std::shared_ptr<void>&) { unavailable(); }
+double milliseconds_between(const Device&, const std::shared_ptr<void>&, const std::shared_ptr<void>&) {
+  unavailable();
+}
+
+std::shared_ptr<void> record_fence(int) { unavailable(); }
+void wait_fence(const Stream&, const std::shared_ptr<void>&) { unavailable(); }
 
 }  // namespace sparsert::cuda

@@ -2,9 +2,11 @@
 #include "device/parallel.hpp"
 
 #include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/info.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <memory>
@@ -22,13 +24,31 @@ int machine_threads() { return std::max(1, oneapi::tbb::info::default_concurrenc
 struct Pool {
   std::mutex mutex;
   int threads = machine_threads();
+  bool forked = false;
+  std::unique_ptr<oneapi::tbb::global_control>
+      limit;  // raises TBB's own, where more threads than processors are wanted
   std::shared_ptr<oneapi::tbb::task_arena> arena = std::make_shared<oneapi::tbb::task_arena>(threads);
 };
 
+// Held while the process forks, so that the child finds the mutex free.
+void hold_for_fork();
+void release_in_parent();
+void release_in_child();
+
 // Leaked on purpose: worker threads may outlive static destruction.
 Pool& pool() {
-  static Pool* const instance = new Pool;
+  static Pool* const instance = [] {
+    pthread_atfork(hold_for_fork, release_in_parent, release_in_child);
+    return new Pool;
+  }();
   return *instance;
+}
+
+void hold_for_fork() { pool().mutex.lock(); }
+void release_in_parent() { pool().mutex.unlock(); }
+void release_in_child() {
+  pool().forked = true;
+  pool().mutex.unlock();
 }
 
 }  // namespace
@@ -39,6 +59,11 @@ void set_num_threads(int threads) {
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
   p.threads = threads == 0 ? machine_threads() : threads;
+  p.limit.reset();
+  if (p.threads > machine_threads()) {
+    p.limit = std::make_unique<oneapi::tbb::global_control>(oneapi::tbb::global_control::max_allowed_parallelism,
+                                                            static_cast<std::size_t>(p.threads));
+  }
   p.arena = std::make_shared<oneapi::tbb::task_arena>(p.threads);
 }
 
@@ -48,7 +73,7 @@ int num_threads() noexcept {
   return p.threads;
 }
 
-void parallel_for(std::int64_t n, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body) {
+void parallel_for(std::int64_t n, std::int64_t grain, LoopBody body) {
   if (n <= 0) return;
   grain = std::max<std::int64_t>(1, grain);
   const std::int64_t parts = (n + grain - 1) / grain;
@@ -60,7 +85,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, const std::function<void(s
   {
     Pool& p = pool();
     const std::lock_guard lock(p.mutex);
-    if (p.threads > 1) arena = p.arena;
+    if (p.threads > 1 && !p.forked) arena = p.arena;
   }
   if (!arena) {
     for (std::int64_t part = 0; part < parts; ++part) body(part * grain, std::min(n, (part + 1) * grain));

@@ -1,4 +1,4 @@
-// device/stream.cpp — streams: nothing to do on the host, a cudaStream_t on CUDA.
+// device/stream.cpp — streams and events: nothing to do on the host, a cudaStream_t and cudaEvent_t on CUDA.
 #include "sparsert/stream.hpp"
 
 #include <utility>
@@ -27,6 +27,33 @@ Stream Stream::on(const Device& device) const {
 
 void Stream::synchronize() const {
   if (!device_.is_host()) cuda::synchronize_stream(*this);
+}
+
+void Stream::wait(const Event& event) const {
+  if (event.handle_ != nullptr) {
+    if (device_.is_host()) {
+      event.synchronize();
+    } else {
+      cuda::wait_event(*this, event.handle_);
+    }
+  }
+}
+
+Event::Event(const Stream& stream) : device_(stream.device()), time_(std::chrono::steady_clock::now()) {
+  if (!device_.is_host()) handle_ = cuda::record_event(stream);
+}
+
+void Event::synchronize() const {
+  if (handle_ != nullptr) cuda::synchronize_event(device_, handle_);
+}
+
+double Event::milliseconds_since(const Event& earlier) const {
+  require(device_ == earlier.device_, [&] {
+    return "milliseconds_since: got an event of " + to_string(earlier.device_) + ", expected one of " +
+           to_string(device_);
+  });
+  if (handle_ != nullptr) return cuda::milliseconds_between(device_, earlier.handle_, handle_);
+  return std::chrono::duration<double, std::milli>(time_ - earlier.time_).count();
 }
 
 }  // namespace sparsert

@@ -4,6 +4,7 @@
 #include <string>
 #include <type_traits>
 
+#include "device/cuda.hpp"
 #include "kernels/kernels.hpp"
 #include "sparsert/error.hpp"
 
@@ -25,7 +26,12 @@ void run(const Op<Args>& op, const std::type_identity_t<Args>& args, const Strea
     throw DeviceUnavailable(std::string(op.name) + ": " + to_string(stream.device()) +
                             " is not built into this library");
   }
-  function(args, stream);
+  if (stream.device().type == Device::Type::cuda) {
+    const sparsert::cuda::Scope scope(stream.device().index, op.name);
+    function(args, stream);
+  } else {
+    function(args, stream);
+  }
 }
 
 [[noreturn]] void throw_unsupported_dtype(const char* op, DType dtype);

@@ -25,6 +25,7 @@ void check_index_array(const char* op, const char* argument, const Tensor& array
 void check_matrix_shape(const char* op, const Shape& shape, DType index) {
   require(shape.size() == 2 && shape[0] >= 0 && shape[1] >= 0,
           [&] { return std::string(op) + ": shape is " + to_string(shape) + ", expected two sizes of at least 0"; });
+  require(shape[0] < INT64_MAX, [&] { return std::string(op) + ": shape is " + to_string(shape) + ", too large"; });
   require(index == DType::int64 || (shape[0] <= INT32_MAX && shape[1] <= INT32_MAX),
           [&] { return std::string(op) + ": shape is " + to_string(shape) + ", which needs int64 indices"; });
 }

@@ -21,6 +21,7 @@ using Action = std::function<int()>;
 /// A subcommand: adds its options to `app`, and returns the action that reads them.
 using Declare = Action (*)(CLI::App& app);
 
+Action declare_bench(CLI::App& app);
 Action declare_inspect(CLI::App& app);
 Action declare_prune(CLI::App& app);
 Action declare_convert(CLI::App& app);

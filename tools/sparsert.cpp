@@ -22,6 +22,7 @@ constexpr Subcommand kSubcommands[] = {
     {"prune", "set the smallest weights of a model to zero", declare_prune},
     {"convert", "write any readable model as safetensors", declare_convert},
     {"verify", "do all devices give the same bits? the equivalence suite on this machine", declare_verify},
+    {"bench", "every operation against this machine's ceilings and the libraries installed", declare_bench},
 };
 
 int run(int argc, char** argv) {

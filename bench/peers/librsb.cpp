@@ -1,4 +1,5 @@
 // bench/peers/librsb.cpp — librsb: recursive sparse blocks, single precision.
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -66,8 +67,9 @@ void add_librsb(const std::vector<std::string>& paths, std::vector<Peer>& peers)
                      library->get<AllocFromCsr>("rsb_mtx_alloc_from_csr_const"), library->get<Free>("rsb_mtx_free"),
                      library->get<Spmm>("rsb_spmm"), library->get<Spmv>("rsb_spmv")};
     if (!init || !rsb.set_option || !rsb.alloc || !rsb.free || !rsb.spmm || !rsb.spmv || init(nullptr) != 0) continue;
-    peers.push_back({"librsb", "1.x", library->path(), PeerKind::sparse,
-                     [rsb](const Product& product) { return prepare(rsb, product); }});
+    // It has no function that tells its version; the file's name does.
+    peers.push_back({"librsb", std::filesystem::path(library->path()).filename().string(), library->path(),
+                     PeerKind::sparse, [rsb](const Product& product) { return prepare(rsb, product); }});
     return;
   }
 }

@@ -95,10 +95,8 @@ std::function<void()> prepare_sparse(const Mkl& mkl, const Product& p) {
   const int layout = p.column_major ? kLayoutColumnMajor : kLayoutRowMajor;
   const int ldb = p.column_major ? static_cast<int>(p.k) : n;
   const int ldc = p.column_major ? static_cast<int>(p.m) : n;
-  if (n == 1)
-    mkl.set_mv_hint(matrix, kNonTranspose, {}, kManyCalls);
-  else
-    mkl.set_mm_hint(matrix, kNonTranspose, {}, layout, n, kManyCalls);
+  if (n == 1) mkl.set_mv_hint(matrix, kNonTranspose, {}, kManyCalls);
+  else mkl.set_mm_hint(matrix, kNonTranspose, {}, layout, n, kManyCalls);
   mkl.optimize(matrix);
   if (n == 1) return [=, mv = mkl.mv] { mv(kNonTranspose, 1.0f, owner.get(), {}, p.b, 0.0f, p.c); };
   return [=, mm = mkl.mm] { mm(kNonTranspose, 1.0f, owner.get(), {}, layout, p.b, n, ldb, 0.0f, p.c, ldc); };

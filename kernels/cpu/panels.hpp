@@ -60,30 +60,30 @@ HWY_INLINE void transpose_4x4(const A* from, int64_t from_stride, A* to, int64_t
   }
 }
 
+/// to[j · to_stride + i] = from[i · from_stride + j] for i < kRows, j < cols; kRows a multiple of 4.
+template <int64_t kRows, class A>
+HWY_INLINE void transpose_rows(const A* from, int64_t from_stride, int64_t cols, A* to, int64_t to_stride) {
+  int64_t j = 0;
+  for (; j + 4 <= cols; j += 4) {
+    for (int64_t i = 0; i < kRows; i += 4) {
+      transpose_4x4(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
+    }
+  }
+  for (; j < cols; ++j) {
+    for (int64_t i = 0; i < kRows; ++i) to[j * to_stride + i] = from[i * from_stride + j];
+  }
+}
+
 /// to[j · to_stride + i] = from[i · from_stride + j], whole.
 template <class A>
 HWY_INLINE void transpose(const A* from, int64_t from_stride, int64_t rows, int64_t cols, A* to, int64_t to_stride) {
-  // Sixteen rows at a time: whole cache lines are written, which matters where `to_stride` is a power of two.
   int64_t i = 0;
-  for (; i + 16 <= rows; i += 16) {
-    int64_t j = 0;
-    for (; j + 4 <= cols; j += 4) {
-      for (int64_t q = 0; q < 16; q += 4) {
-        transpose_4x4(from + (i + q) * from_stride + j, from_stride, to + j * to_stride + i + q, to_stride);
-      }
-    }
-    for (; j < cols; ++j) {
-      for (int64_t q = 0; q < 16; ++q) to[j * to_stride + i + q] = from[(i + q) * from_stride + j];
-    }
+  // The side with the longer stride is gone through a cache line at a time: where the stride is a power of two, the
+  // lines of many rows fall into one set of the cache and would not stay.
+  if (to_stride > from_stride) {
+    for (; i + 16 <= rows; i += 16) transpose_rows<16>(from + i * from_stride, from_stride, cols, to + i, to_stride);
   }
-  for (; i + 4 <= rows; i += 4) {
-    int64_t j = 0;
-    for (; j + 4 <= cols; j += 4)
-      transpose_4x4(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
-    for (; j < cols; ++j) {
-      for (int64_t q = 0; q < 4; ++q) to[j * to_stride + i + q] = from[(i + q) * from_stride + j];
-    }
-  }
+  for (; i + 4 <= rows; i += 4) transpose_rows<4>(from + i * from_stride, from_stride, cols, to + i, to_stride);
   for (; i < rows; ++i) {
     for (int64_t j = 0; j < cols; ++j) to[j * to_stride + i] = from[i * from_stride + j];
   }

@@ -4,10 +4,8 @@
 #include <cstdint>
 
 #include "device/parallel.hpp"
-#include "kernels/cpu/radix_select.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "kernels/dispatch.hpp"
-#include "kernels/numerics.hpp"
 #include "kernels/sparsify.hpp"
 
 namespace sparsert::backend::cpu {
@@ -159,80 +157,6 @@ void coo_to_csr(const CooToCsrArgs& args, const Stream& stream) {
         row_offsets[r + 1] = row_offsets[r] + count;
       }
       *args.nnz = row_offsets[a.rows];
-    });
-  });
-}
-
-namespace {
-
-/// A piece of one tensor of a joint pruning.
-template <class T>
-struct Piece {
-  const T* x;
-  T* out;
-  std::int64_t n;
-  std::int64_t keep;  // of the entries at the threshold, how many stay
-};
-
-/// The tensors cut into pieces of at most kGrain entries, in order.
-template <class T>
-Scratch<Piece<T>> cut(std::span<const PruneTensor> tensors, std::int64_t& count, const Stream& stream) {
-  count = 0;
-  for (const PruneTensor& tensor : tensors) count += (tensor.n + kGrain - 1) / kGrain;
-  Scratch<Piece<T>> pieces(count, stream);
-  Piece<T>* piece = pieces.data();
-  for (const PruneTensor& tensor : tensors) {
-    const auto* x = static_cast<const T*>(tensor.x);
-    auto* out = static_cast<T*>(tensor.out);
-    for (std::int64_t i = 0; i < tensor.n; i += kGrain) *piece++ = {x + i, out + i, std::min(kGrain, tensor.n - i), 0};
-  }
-  return pieces;
-}
-
-}  // namespace
-
-void prune_magnitude(const PruneMagnitudeArgs& args, const Stream& stream) {
-  dispatch_any_float("prune_magnitude", args.dtype, [&]<class T>() {
-    using Key = MagnitudeKey<T>;
-    std::int64_t count = 0;
-    Scratch<Piece<T>> pieces = cut<T>(args.tensors, count, stream);
-    const auto for_each_piece = [&](std::int64_t grain, const auto& body) {
-      parallel_for(count, grain, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t p = begin; p < end; ++p) body(pieces[p]);
-      });
-    };
-
-    Threshold<Key> threshold{0, 0, 0};
-    *args.nan_reached = false;
-    if (args.remove > 0) {
-      threshold = radix_select<Key>(args.remove, [&](const auto& body) {
-        for_each_piece(1, [&](const Piece<T>& piece) {
-          body([&](const auto& visit) {
-            for (std::int64_t i = 0; i < piece.n; ++i) visit(magnitude_key(piece.x[i]));
-          });
-        });
-      });
-      *args.nan_reached = threshold.key == kNanKey<T>;
-      if (*args.nan_reached) return;
-      for_each_piece(1, [&](Piece<T>& piece) {
-        piece.keep = std::count_if(piece.x, piece.x + piece.n, [&](T v) { return magnitude_key(v) == threshold.key; });
-      });
-      // Of those that equal the threshold the first ones stay.
-      std::int64_t keep = threshold.below + threshold.equal - args.remove;
-      for (Piece<T>& piece : pieces) {
-        piece.keep = std::min(piece.keep, keep);
-        keep -= piece.keep;
-      }
-    } else {
-      for (Piece<T>& piece : pieces) piece.keep = piece.n;
-    }
-    for_each_piece(1, [&](const Piece<T>& piece) {
-      std::int64_t keep = piece.keep;
-      for (std::int64_t i = 0; i < piece.n; ++i) {
-        const Key key = magnitude_key(piece.x[i]);
-        const bool stays = key > threshold.key || (key == threshold.key && keep-- > 0);
-        piece.out[i] = stays ? piece.x[i] : T{};
-      }
     });
   });
 }

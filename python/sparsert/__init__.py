@@ -2,6 +2,7 @@
 
 from . import cuda as cuda
 from . import prune as prune
+from . import typing as typing
 from ._sparsert import (
     Coo,
     Csr,
@@ -47,5 +48,5 @@ __all__ = [
     "Tensor", "TensorInfo", "__version__", "add", "count_nonzero", "cuda", "default_device",
     "default_device_reason", "devices", "equal", "from_dlpack", "from_scipy", "get_num_threads", "inspect_file",
     "linear", "load", "matmul", "multiply", "power", "prune", "relu", "relu_", "relu_backward", "save",
-    "set_num_threads", "sparsity", "spmm", "subtract", "tensor", "to_coo", "to_csr", "topk", "zeros",
+    "set_num_threads", "sparsity", "spmm", "subtract", "tensor", "to_coo", "to_csr", "topk", "typing", "zeros",
 ]

@@ -5,11 +5,11 @@ The compiled part of sparsert. Its names are public through the package `sparser
 from collections.abc import Iterator, Mapping, Sequence
 import os
 import pathlib
-import types
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import numpy
-import numpy.typing
+from typing_extensions import CapsuleType
+
+import sparsert.typing
 
 
 def devices() -> list[str]:
@@ -86,7 +86,7 @@ class Tensor:
     def ndim(self) -> int: ...
 
     @property
-    def dtype(self) -> numpy.dtype[Any]: ...
+    def dtype(self) -> sparsert.typing.DType: ...
 
     @property
     def device(self) -> str: ...
@@ -115,15 +115,15 @@ class Tensor:
     def clone(self) -> Tensor:
         """A copy in writable memory."""
 
-    def numpy(self) -> numpy.typing.NDArray[Any]:
+    def numpy(self) -> sparsert.typing.Array:
         """
         The memory as a NumPy array, without a copy; read-only where the tensor is. ValueError on a GPU: use `cpu()`.
         """
 
-    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+    def reshape(self, *shape: sparsert.typing.ShapeLike) -> Tensor:
         """The same memory under another shape; one size may be -1."""
 
-    def astype(self, dtype: numpy.typing.DTypeLike) -> Tensor:
+    def astype(self, dtype: sparsert.typing.DTypeLike) -> Tensor:
         """
         A copy in another dtype: nearest even to floats; toward zero, saturating, NaN to 0, to integers.
         """
@@ -142,25 +142,25 @@ class Tensor:
 
     def __reduce__(self) -> tuple[Any, ...]: ...
 
-    def __array__(self, dtype: numpy.typing.DTypeLike | None = None, copy: bool | None = None) -> numpy.typing.NDArray[Any]: ...
+    def __array__(self, dtype: sparsert.typing.DTypeLike | None = None, copy: bool | None = None) -> sparsert.typing.Array: ...
 
-    def __dlpack__(self, *, stream: int | None = None, max_version: tuple[int, int] | None = None, dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> types.CapsuleType: ...
+    def __dlpack__(self, *, stream: int | None = None, max_version: tuple[int, int] | None = None, dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> CapsuleType: ...
 
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
     __array_priority__: int = 1000
 
-    def __add__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __add__(self, arg: sparsert.typing.Operand, /) -> Tensor: ...
 
-    def __radd__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __radd__(self, arg: sparsert.typing.Operand, /) -> Tensor: ...
 
-    def __sub__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __sub__(self, arg: sparsert.typing.Operand, /) -> Tensor: ...
 
-    def __rsub__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __rsub__(self, arg: sparsert.typing.Operand, /) -> Tensor: ...
 
-    def __mul__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __mul__(self, arg: sparsert.typing.Operand, /) -> Tensor: ...
 
-    def __rmul__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __rmul__(self, arg: sparsert.typing.Operand, /) -> Tensor: ...
 
     def __pow__(self, exponent: int, modulo: None = None, /) -> Tensor: ...
 
@@ -168,11 +168,11 @@ class Tensor:
 
     def __ne__(self, other: object, /) -> bool: ...
 
-    def __matmul__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __matmul__(self, arg: sparsert.typing.ArrayOperand, /) -> Tensor: ...
 
-    def __rmatmul__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __rmatmul__(self, arg: sparsert.typing.ArrayOperand, /) -> Tensor: ...
 
-def tensor(array: Tensor | numpy.typing.ArrayLike, dtype: numpy.typing.DTypeLike | None = None, device: str | None = None) -> Tensor:
+def tensor(array: sparsert.typing.ArrayLike, dtype: sparsert.typing.DTypeLike | None = None, device: str | None = None) -> Tensor:
     """
     A copy of an array, of nested lists of numbers, a scalar, a tensor, or anything with DLPack.
 
@@ -186,29 +186,29 @@ def from_dlpack(x: object) -> Tensor:
     The memory of another library's array, without a copy. ValueError where it is strided.
     """
 
-def zeros(shape: int | Sequence[int], dtype: numpy.typing.DTypeLike | None = None, device: str | None = None) -> Tensor:
+def zeros(shape: sparsert.typing.ShapeLike, dtype: sparsert.typing.DTypeLike | None = None, device: str | None = None) -> Tensor:
     """Zeros of `shape`, float32 and on the CPU unless said."""
 
-def add(x: Tensor | numpy.typing.ArrayLike, y: Tensor | numpy.typing.ArrayLike) -> Tensor:
+def add(x: sparsert.typing.ArrayLike, y: sparsert.typing.ArrayLike) -> Tensor:
     """
     x + y. Same dtype and device; same shape, or one operand has one element. A number takes the other's dtype.
     """
 
-def subtract(x: Tensor | numpy.typing.ArrayLike, y: Tensor | numpy.typing.ArrayLike) -> Tensor:
+def subtract(x: sparsert.typing.ArrayLike, y: sparsert.typing.ArrayLike) -> Tensor:
     """x - y. Operands as for `add`."""
 
-def multiply(x: Tensor | numpy.typing.ArrayLike, y: Tensor | numpy.typing.ArrayLike) -> Tensor:
+def multiply(x: sparsert.typing.ArrayLike, y: sparsert.typing.ArrayLike) -> Tensor:
     """x * y; integers wrap. Operands as for `add`."""
 
-def power(x: Tensor | numpy.typing.ArrayLike, exponent: int) -> Tensor:
+def power(x: sparsert.typing.ArrayLike, exponent: int) -> Tensor:
     """x to an integer power of 0 to 1024, by repeated multiplication."""
 
-def equal(x: Tensor | numpy.typing.ArrayLike, y: Tensor | numpy.typing.ArrayLike) -> bool:
+def equal(x: sparsert.typing.ArrayLike, y: sparsert.typing.ArrayLike) -> bool:
     """
     True for the same shape, dtype and values; NaN equals nothing. ValueError for operands on two devices.
     """
 
-def relu(x: Tensor | numpy.typing.ArrayLike) -> Tensor:
+def relu(x: sparsert.typing.ArrayLike) -> Tensor:
     """max(x, 0), any shape and dtype: NaN stays NaN, -0 gives +0."""
 
 T = TypeVar("T")
@@ -218,7 +218,7 @@ def relu_(x: T) -> T:
     `relu` written over x, a tensor or a contiguous array; returns x. ValueError for read-only memory.
     """
 
-def relu_backward(grad: Tensor | numpy.typing.ArrayLike, x: Tensor | numpy.typing.ArrayLike) -> Tensor:
+def relu_backward(grad: sparsert.typing.ArrayLike, x: sparsert.typing.ArrayLike) -> Tensor:
     """
     grad where x > 0, 0 where x <= 0, NaN where x is NaN. Same shape, dtype and device.
     """
@@ -231,7 +231,7 @@ class Csr:
     are copied and checked: ValueError that says what is wrong (offsets, range, order, duplicates), and where.
     """
 
-    def __init__(self, row_offsets: Tensor | numpy.typing.ArrayLike, columns: Tensor | numpy.typing.ArrayLike, values: Tensor | numpy.typing.ArrayLike, shape: tuple[int, int]) -> None: ...
+    def __init__(self, row_offsets: sparsert.typing.ArrayLike, columns: sparsert.typing.ArrayLike, values: sparsert.typing.ArrayLike, shape: sparsert.typing.ShapeLike) -> None: ...
 
     @property
     def shape(self) -> tuple[int, int]: ...
@@ -249,10 +249,10 @@ class Csr:
         """Bytes of the three arrays."""
 
     @property
-    def dtype(self) -> numpy.dtype[Any]: ...
+    def dtype(self) -> sparsert.typing.DType: ...
 
     @property
-    def index_dtype(self) -> numpy.dtype[Any]: ...
+    def index_dtype(self) -> sparsert.typing.DType: ...
 
     @property
     def device(self) -> str: ...
@@ -282,7 +282,7 @@ class Csr:
     def values(self) -> Tensor:
         """(nnz): the matrix's own memory."""
 
-    def with_values(self, values: Tensor | numpy.typing.ArrayLike) -> Csr:
+    def with_values(self, values: sparsert.typing.ArrayLike) -> Csr:
         """
         The same pattern with other values (nnz), of any dtype, on the same device. A tensor is shared, an array copied.
         """
@@ -298,7 +298,7 @@ class Csr:
 
     def __reduce__(self) -> tuple[Any, ...]: ...
 
-    def __matmul__(self, b: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __matmul__(self, arg: sparsert.typing.ArrayOperand, /) -> Tensor: ...
 
 class Coo:
     """
@@ -308,7 +308,7 @@ class Coo:
     ValueError that says which index is out of range, and where.
     """
 
-    def __init__(self, rows: Tensor | numpy.typing.ArrayLike, columns: Tensor | numpy.typing.ArrayLike, values: Tensor | numpy.typing.ArrayLike, shape: tuple[int, int]) -> None: ...
+    def __init__(self, rows: sparsert.typing.ArrayLike, columns: sparsert.typing.ArrayLike, values: sparsert.typing.ArrayLike, shape: sparsert.typing.ShapeLike) -> None: ...
 
     @property
     def shape(self) -> tuple[int, int]: ...
@@ -326,10 +326,10 @@ class Coo:
         """Bytes of the three arrays."""
 
     @property
-    def dtype(self) -> numpy.dtype[Any]: ...
+    def dtype(self) -> sparsert.typing.DType: ...
 
     @property
-    def index_dtype(self) -> numpy.dtype[Any]: ...
+    def index_dtype(self) -> sparsert.typing.DType: ...
 
     @property
     def device(self) -> str: ...
@@ -370,14 +370,14 @@ class Coo:
 
     def __reduce__(self) -> tuple[Any, ...]: ...
 
-def to_csr(x: Tensor | Csr | Coo | numpy.typing.ArrayLike, index_dtype: numpy.typing.DTypeLike | None = None) -> Csr:
+def to_csr(x: sparsert.typing.Convertible, index_dtype: sparsert.typing.DTypeLike | None = None) -> Csr:
     """
     The non-zeros of a dense x (rows, columns): NaN is one, -0 is not. A sparse x is converted.
 
     Indices are int32 unless `index_dtype` says int64. ValueError for another rank or where they are too small.
     """
 
-def to_coo(x: Tensor | Csr | Coo | numpy.typing.ArrayLike, index_dtype: numpy.typing.DTypeLike | None = None) -> Coo:
+def to_coo(x: sparsert.typing.Convertible, index_dtype: sparsert.typing.DTypeLike | None = None) -> Coo:
     """
     The non-zeros of a dense x (rows, columns): NaN is one, -0 is not. A sparse x is converted.
 
@@ -414,16 +414,16 @@ class Plan:
     def nbytes(self) -> int:
         """Bytes of the packing, beside the matrix itself."""
 
-    def update_values(self, values: Tensor | numpy.typing.ArrayLike) -> None:
+    def update_values(self, values: sparsert.typing.ArrayLike) -> None:
         """
         New values for the same pattern: (nnz), of the matrix's dtype and device, in its order.
         """
 
-    def __matmul__(self, b: Tensor | numpy.typing.ArrayLike, /) -> Tensor: ...
+    def __matmul__(self, arg: sparsert.typing.ArrayOperand, /) -> Tensor: ...
 
     def __repr__(self) -> str: ...
 
-def spmm(a: Csr | Plan, b: Tensor | numpy.typing.ArrayLike, bias: Tensor | numpy.typing.ArrayLike | None = None, relu: bool = False, alpha: float = 1.0, beta: float = 0.0, out: Tensor | numpy.typing.NDArray[Any] | None = None, order: Literal['canonical', 'fast'] = 'canonical') -> Tensor:
+def spmm(a: sparsert.typing.MatrixLike, b: sparsert.typing.ArrayLike, bias: sparsert.typing.ArrayLike | None = None, relu: bool = False, alpha: float = 1.0, beta: float = 0.0, out: sparsert.typing.Output | None = None, order: sparsert.typing.Order = 'canonical') -> Tensor:
     """
     act(alpha * A * B + beta * C + bias): A sparse (m, k), B (k, n), bias (m), C and the result (m, n).
 
@@ -432,31 +432,31 @@ def spmm(a: Csr | Plan, b: Tensor | numpy.typing.ArrayLike, bias: Tensor | numpy
     operands that do not fit, NotImplementedError for a dtype that products lack.
     """
 
-def linear(x: Tensor | numpy.typing.ArrayLike, w: Csr | Plan | Tensor | numpy.typing.ArrayLike, bias: Tensor | numpy.typing.ArrayLike | None = None, relu: bool = False, out: Tensor | numpy.typing.NDArray[Any] | None = None, order: Literal['canonical', 'fast'] = 'canonical') -> Tensor:
+def linear(x: sparsert.typing.ArrayLike, w: sparsert.typing.WeightLike, bias: sparsert.typing.ArrayLike | None = None, relu: bool = False, out: sparsert.typing.Output | None = None, order: sparsert.typing.Order = 'canonical') -> Tensor:
     """
     act(x * W^T + bias), the deep-learning layer: x (batch, in), W (out, in) sparse or dense, bias (out).
 
     The result and `out` are (batch, out). Dtypes, devices, `order` and errors as for `spmm`.
     """
 
-def matmul(x: Tensor | numpy.typing.ArrayLike, y: Tensor | numpy.typing.ArrayLike, out: Tensor | numpy.typing.NDArray[Any] | None = None, order: Literal['canonical', 'fast'] = 'canonical') -> Tensor:
+def matmul(x: sparsert.typing.ArrayLike, y: sparsert.typing.ArrayLike, out: sparsert.typing.Output | None = None, order: sparsert.typing.Order = 'canonical') -> Tensor:
     """
     x * y, both dense: (m, k) and (k, n). In canonical order the bits are those of the sparse product.
     """
 
-def prune_magnitude(x: Tensor | numpy.typing.ArrayLike, amount: float) -> Tensor: ...
+def prune_magnitude(x: sparsert.typing.ArrayLike, amount: float) -> Tensor: ...
 
-def prune_global_magnitude(tensors: Sequence[tuple[str, Tensor | numpy.typing.ArrayLike]], amount: float) -> list[tuple[str, Tensor]]: ...
+def prune_global_magnitude(tensors: Sequence[tuple[str, sparsert.typing.ArrayLike]], amount: float) -> list[tuple[str, Tensor]]: ...
 
-def count_nonzero(x: Tensor | numpy.typing.ArrayLike) -> int:
+def count_nonzero(x: sparsert.typing.ArrayLike) -> int:
     """Elements that are not zero. NaN counts, -0 does not."""
 
-def sparsity(x: Tensor | Csr | numpy.typing.ArrayLike) -> float:
+def sparsity(x: Csr | sparsert.typing.ArrayLike) -> float:
     """
     Exact zeros / elements, of a tensor or of a whole sparse matrix; 0 for an empty one.
     """
 
-def topk(x: Tensor | numpy.typing.ArrayLike, k: int) -> tuple[Tensor, Tensor]:
+def topk(x: sparsert.typing.ArrayLike, k: int) -> tuple[Tensor, Tensor]:
     """
     (values, indices) of the k largest by magnitude along the last dimension, descending.
 

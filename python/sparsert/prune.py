@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy.typing
-
 from . import _sparsert
 from ._sparsert import Tensor
+from .typing import ArrayLike
 
 __all__ = ["global_magnitude", "magnitude"]
 
 
-def magnitude(x: Tensor | numpy.typing.ArrayLike, amount: float) -> Tensor:
+def magnitude(x: ArrayLike, amount: float) -> Tensor:
     """x with exactly round(amount * x.numel()) entries set to 0 (half to even): the smallest magnitudes.
 
     Ties go from the highest index; NaN ranks above Inf and is kept. Any shape, a floating dtype. ValueError for an
@@ -22,7 +21,7 @@ def magnitude(x: Tensor | numpy.typing.ArrayLike, amount: float) -> Tensor:
 
 
 def global_magnitude(
-    tensors: Mapping[str, Tensor | numpy.typing.ArrayLike], amount: float
+    tensors: Mapping[str, ArrayLike], amount: float
 ) -> dict[str, Tensor]:
     """The same over all tensors as if they were one, in the mapping's order; all of one dtype and device."""
     return dict(_sparsert.prune_global_magnitude(list(tensors.items()), amount))

@@ -29,22 +29,53 @@ inline bool any_object(PyObject*) noexcept { return true; }
 /// What an operation takes where it needs a tensor. Converted by `as_tensor`, in the body, where the operation and the
 /// argument can be named when it fails.
 class ArrayLike : public nb::object {
-  NB_OBJECT_DEFAULT(ArrayLike, nb::object, "Tensor | numpy.typing.ArrayLike", any_object)
+  NB_OBJECT_DEFAULT(ArrayLike, nb::object, "sparsert.typing.ArrayLike", any_object)
 };
+
+/// The other operand of an operator: lists, which have operators of their own, are left out.
+class ArrayOperand : public nb::object {
+  NB_OBJECT_DEFAULT(ArrayOperand, nb::object, "sparsert.typing.ArrayOperand", any_object)
+};
+
+/// The same where a number will do.
+class Operand : public nb::object {
+  NB_OBJECT_DEFAULT(Operand, nb::object, "sparsert.typing.Operand", any_object)
+};
+
+/// A tensor as a Python object. From an operator also NotImplemented, so that Python asks the other operand.
+using TensorObject = nb::typed<nb::object, Tensor>;
+
+inline TensorObject not_implemented() { return nb::borrow<TensorObject>(Py_NotImplemented); }
+inline TensorObject tensor_object(Tensor tensor) { return TensorObject(nb::cast(std::move(tensor))); }
 
 /// A dtype as NumPy's functions take it: a type, its name, a `numpy.dtype`.
 class DTypeLike : public nb::object {
-  NB_OBJECT_DEFAULT(DTypeLike, nb::object, "numpy.typing.DTypeLike", any_object)
+  NB_OBJECT_DEFAULT(DTypeLike, nb::object, "sparsert.typing.DTypeLike", any_object)
 };
 
 /// A `numpy.dtype` (for bfloat16 without ml_dtypes: its name).
 class NumpyDType : public nb::object {
-  NB_OBJECT_DEFAULT(NumpyDType, nb::object, "numpy.dtype[typing.Any]", any_object)
+  NB_OBJECT_DEFAULT(NumpyDType, nb::object, "sparsert.typing.DType", any_object)
 };
 
 /// A `numpy.ndarray`.
 class NumpyArray : public nb::object {
-  NB_OBJECT_DEFAULT(NumpyArray, nb::object, "numpy.typing.NDArray[typing.Any]", any_object)
+  NB_OBJECT_DEFAULT(NumpyArray, nb::object, "sparsert.typing.Array", any_object)
+};
+
+/// One size or a sequence of them.
+class ShapeLike : public nb::object {
+  NB_OBJECT_DEFAULT(ShapeLike, nb::object, "sparsert.typing.ShapeLike", any_object)
+};
+
+/// Memory that an operation writes to: a tensor or a NumPy array.
+class Output : public nb::object {
+  NB_OBJECT_DEFAULT(Output, nb::object, "sparsert.typing.Output", any_object)
+};
+
+/// Anything, as far as type checkers are concerned.
+class AnyObject : public nb::object {
+  NB_OBJECT_DEFAULT(AnyObject, nb::object, "typing.Any", any_object)
 };
 
 using ShapeTuple = nb::typed<nb::tuple, int, nb::ellipsis>;

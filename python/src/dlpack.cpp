@@ -261,12 +261,12 @@ nb::capsule export_dlpack(const Tensor& tensor, nb::handle stream, nb::handle ma
   Tensor shared = tensor;
   std::uint64_t flags = 0;
   if (!dl_device.is_none()) {
-    const auto wanted = nb::cast<std::pair<int, int>>(dl_device);
+    const DlDevice wanted{nb::cast<std::int32_t>(dl_device[0]), nb::cast<std::int32_t>(dl_device[1])};
     const DlDevice here = device_of(tensor.device());
-    if (wanted.first == kCpu && here.type != kCpu && copy != false) {
+    if (wanted.type == kCpu && here.type != kCpu && copy != false) {
       shared = unlocked([&] { return tensor.cpu(); });
       flags |= kIsCopied;
-    } else if (wanted.first != here.type || wanted.second != here.id) {
+    } else if (wanted.type != here.type || wanted.id != here.id) {
       PyErr_SetString(PyExc_BufferError, "__dlpack__: the tensor is not on dl_device, and cannot be exported there");
       nb::raise_python_error();
     }

@@ -9,7 +9,7 @@ namespace {
 using Binary = Tensor (*)(const Tensor&, const Tensor&, const Stream&);
 
 /// x op y, as Python's operators want it: NotImplemented for what is neither a tensor, an array nor a number.
-nb::object operate(const char* op, Binary function, const Tensor& self, nb::handle other, bool reflected) {
+TensorObject operate(const char* op, Binary function, const Tensor& self, nb::handle other, bool reflected) {
   const char* const argument = reflected ? "x" : "y";
   Tensor operand;
   if (nb::isinstance<Tensor>(other)) {
@@ -19,9 +19,9 @@ nb::object operate(const char* op, Binary function, const Tensor& self, nb::hand
   } else if (nb::hasattr(other, "__array_interface__")) {
     operand = as_tensor(op, argument, other);
   } else {
-    return nb::borrow(Py_NotImplemented);
+    return not_implemented();
   }
-  return nb::cast(unlocked([&] { return reflected ? function(operand, self, {}) : function(self, operand, {}); }));
+  return tensor_object(unlocked([&] { return reflected ? function(operand, self, {}) : function(self, operand, {}); }));
 }
 
 /// The same as a function of two operands, of which at least one is more than a number.
@@ -41,25 +41,20 @@ void bind_binary(nb::module_& module, nb::class_<Tensor>& tensor, const char* op
       op, [op](const ArrayLike& x, const ArrayLike& y) { return apply(op, function, x, y); }, nb::arg("x"),
       nb::arg("y"), doc);
   tensor.def(
-      name, [op](const Tensor& x, const ArrayLike& y) { return operate(op, function, x, y, false); }, nb::is_operator(),
-      nb::arg("other"),
-      nb::sig((std::string("def ") + name + "(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor").c_str()));
+      name, [op](const Tensor& x, const Operand& y) { return operate(op, function, x, y, false); }, nb::is_operator());
   tensor.def(
-      reflected_name, [op](const Tensor& y, const ArrayLike& x) { return operate(op, function, y, x, true); },
-      nb::is_operator(), nb::arg("other"),
-      nb::sig((std::string("def ") + reflected_name + "(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor")
-                  .c_str()));
+      reflected_name, [op](const Tensor& y, const Operand& x) { return operate(op, function, y, x, true); },
+      nb::is_operator());
 }
 
-nb::object power_operator(const Tensor& x, nb::handle exponent, nb::handle modulo) {
-  if (!modulo.is_none() || !PyLong_Check(exponent.ptr())) return nb::borrow(Py_NotImplemented);
+TensorObject power_operator(const Tensor& x, nb::handle exponent, nb::handle modulo) {
+  if (!modulo.is_none() || !PyLong_Check(exponent.ptr())) return not_implemented();
   const int n = nb::cast<int>(exponent);
-  return nb::cast(unlocked([&] { return power(x, n); }));
+  return tensor_object(unlocked([&] { return power(x, n); }));
 }
 
-nb::object compare(const char* name, nb::handle other) {
-  if (!nb::isinstance<Tensor>(other) && !nb::hasattr(other, "__array_interface__"))
-    return nb::borrow(Py_NotImplemented);
+TensorObject compare(const char* name, nb::handle other) {
+  if (!nb::isinstance<Tensor>(other) && !nb::hasattr(other, "__array_interface__")) return not_implemented();
   throw nb::type_error(
       (std::string("tensor: ") + name + " is not defined; sparsert.equal(x, y) compares values").c_str());
 }

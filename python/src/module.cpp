@@ -1,10 +1,14 @@
 // python/src/module.cpp — the module `sparsert._sparsert`, family by family.
+#include <cstdlib>
+
 #include "bindings.hpp"
 
 NB_MODULE(_sparsert, module) {
   using namespace sparsert::python;
   module.doc() = "The compiled part of sparsert. Its names are public through the package `sparsert`.";
   module.attr("__version__") = sparsert::kVersion;
+  // Objects that outlive the interpreter, such as those of a daemon thread, are no concern of the user's.
+  nb::set_leak_warnings(std::getenv("SPARSERT_LEAK_WARNINGS") != nullptr);
   bind_errors(module);
   bind_device(module);
   bind_tensor(module);

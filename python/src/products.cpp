@@ -16,15 +16,15 @@ struct SharedPlan {
 };
 
 class MatrixLike : public nb::object {
-  NB_OBJECT_DEFAULT(MatrixLike, nb::object, "Csr | Plan", any_object)
+  NB_OBJECT_DEFAULT(MatrixLike, nb::object, "sparsert.typing.MatrixLike", any_object)
 };
 
 class WeightLike : public nb::object {
-  NB_OBJECT_DEFAULT(WeightLike, nb::object, "Csr | Plan | Tensor | numpy.typing.ArrayLike", any_object)
+  NB_OBJECT_DEFAULT(WeightLike, nb::object, "sparsert.typing.WeightLike", any_object)
 };
 
 class OrderName : public nb::object {
-  NB_OBJECT_DEFAULT(OrderName, nb::object, "typing.Literal['canonical', 'fast']", any_object)
+  NB_OBJECT_DEFAULT(OrderName, nb::object, "sparsert.typing.Order", any_object)
 };
 
 Order as_order(const char* op, nb::handle object) {
@@ -38,7 +38,7 @@ Order as_order(const char* op, nb::handle object) {
 /// The optional operands of a product, kept while it runs.
 class Operands {
  public:
-  Operands(const char* op, const std::optional<ArrayLike>& bias, const std::optional<nb::object>& out) {
+  Operands(const char* op, const std::optional<ArrayLike>& bias, const std::optional<Output>& out) {
     if (bias) bias_ = as_tensor(op, "bias", *bias);
     if (out) out_ = as_output(op, "out", *out);
   }
@@ -52,8 +52,8 @@ class Operands {
 };
 
 /// The output that was named, as the object it came as; else the new tensor.
-nb::object named_or_new(const std::optional<nb::object>& out, Tensor made) {
-  return out ? *out : nb::cast(std::move(made));
+TensorObject named_or_new(const std::optional<Output>& out, Tensor made) {
+  return out ? nb::borrow<TensorObject>(*out) : tensor_object(std::move(made));
 }
 
 [[noreturn]] void not_a_matrix(const char* op, const char* argument, nb::handle got) {
@@ -79,8 +79,8 @@ Tensor with_matrix(const char* op, const char* argument, nb::handle matrix, Prod
   not_a_matrix(op, argument, matrix);
 }
 
-nb::object spmm_of(const MatrixLike& a, const ArrayLike& b, const std::optional<ArrayLike>& bias, bool relu,
-                   double alpha, double beta, const std::optional<nb::object>& out, const OrderName& order) {
+TensorObject spmm_of(const MatrixLike& a, const ArrayLike& b, const std::optional<ArrayLike>& bias, bool relu,
+                     double alpha, double beta, const std::optional<Output>& out, const OrderName& order) {
   const Tensor dense = as_tensor("spmm", "b", b);
   Operands operands("spmm", bias, out);
   const SpmmOptions options{operands.bias(), relu, alpha, beta, operands.out(), as_order("spmm", order)};
@@ -88,8 +88,8 @@ nb::object spmm_of(const MatrixLike& a, const ArrayLike& b, const std::optional<
                       with_matrix("spmm", "a", a, [&](const auto& matrix) { return spmm(matrix, dense, options); }));
 }
 
-nb::object linear_of(const ArrayLike& x, const WeightLike& w, const std::optional<ArrayLike>& bias, bool relu,
-                     const std::optional<nb::object>& out, const OrderName& order) {
+TensorObject linear_of(const ArrayLike& x, const WeightLike& w, const std::optional<ArrayLike>& bias, bool relu,
+                       const std::optional<Output>& out, const OrderName& order) {
   const Tensor dense = as_tensor("linear", "x", x);
   Operands operands("linear", bias, out);
   const LinearOptions options{operands.bias(), relu, operands.out(), as_order("linear", order)};
@@ -101,8 +101,8 @@ nb::object linear_of(const ArrayLike& x, const WeightLike& w, const std::optiona
   return named_or_new(out, unlocked([&] { return linear(dense, weight, options); }));
 }
 
-nb::object matmul_of(const ArrayLike& x, const ArrayLike& y, const std::optional<nb::object>& out,
-                     const OrderName& order) {
+TensorObject matmul_of(const ArrayLike& x, const ArrayLike& y, const std::optional<Output>& out,
+                       const OrderName& order) {
   const Tensor left = as_tensor("matmul", "x", x);
   const Tensor right = as_tensor("matmul", "y", y);
   Operands operands("matmul", std::nullopt, out);
@@ -116,17 +116,17 @@ bool is_array(nb::handle object) {
   return nb::isinstance<Tensor>(object) || nb::hasattr(object, "__array_interface__");
 }
 
-nb::object matmul_operator(nb::handle x, nb::handle y) {
-  if (!is_array(x) || !is_array(y)) return nb::borrow(Py_NotImplemented);
+TensorObject matmul_operator(nb::handle x, nb::handle y) {
+  if (!is_array(x) || !is_array(y)) return not_implemented();
   const Tensor left = as_tensor("matmul", "x", x);
   const Tensor right = as_tensor("matmul", "y", y);
-  return nb::cast(unlocked([&] { return matmul(left, right); }));
+  return tensor_object(unlocked([&] { return matmul(left, right); }));
 }
 
-nb::object spmm_operator(nb::handle a, nb::handle b) {
-  if (!is_array(b)) return nb::borrow(Py_NotImplemented);
+TensorObject spmm_operator(nb::handle a, nb::handle b) {
+  if (!is_array(b)) return not_implemented();
   const Tensor dense = as_tensor("spmm", "b", b);
-  return nb::cast(with_matrix("spmm", "a", a, [&](const auto& matrix) { return spmm(matrix, dense); }));
+  return tensor_object(with_matrix("spmm", "a", a, [&](const auto& matrix) { return spmm(matrix, dense); }));
 }
 
 void bind_plan(nb::module_& module) {
@@ -166,9 +166,8 @@ void bind_plan(nb::module_& module) {
           },
           nb::arg("values"), "New values for the same pattern: (nnz), of the matrix's dtype and device, in its order.")
       .def(
-          "__matmul__", [](nb::handle_t<SharedPlan> a, const ArrayLike& b) { return spmm_operator(a, b); },
-          nb::is_operator(), nb::arg("b"),
-          nb::sig("def __matmul__(self, b: Tensor | numpy.typing.ArrayLike, /) -> Tensor"))
+          "__matmul__", [](nb::handle_t<SharedPlan> a, const ArrayOperand& b) { return spmm_operator(a, b); },
+          nb::is_operator())
       .def("__repr__", [](const SharedPlan& self) {
         return unlocked([&] {
           const std::shared_lock lock(self.mutex);
@@ -186,45 +185,31 @@ void bind_products(nb::module_& module) {
   module.def(
       "spmm", &spmm_of, nb::arg("a"), nb::arg("b"), nb::arg("bias") = nb::none(), nb::arg("relu") = false,
       nb::arg("alpha") = 1.0, nb::arg("beta") = 0.0, nb::arg("out") = nb::none(), nb::arg("order") = "canonical",
-      nb::sig("def spmm(a: Csr | Plan, b: Tensor | numpy.typing.ArrayLike, bias: Tensor | numpy.typing.ArrayLike | "
-              "None = None, relu: bool = False, alpha: float = 1.0, beta: float = 0.0, out: Tensor | "
-              "numpy.typing.NDArray[typing.Any] | None = None, order: typing.Literal['canonical', 'fast'] = "
-              "'canonical') -> Tensor"),
       "act(alpha * A * B + beta * C + bias): A sparse (m, k), B (k, n), bias (m), C and the result (m, n).\n\n"
       "All of A's floating dtype and on its device. `out` is C: read where beta is not 0, written, and returned; it\n"
       "must not overlap B. `order`: \"canonical\" gives the same bits everywhere, \"fast\" a stated bound. ValueError "
       "for\n"
       "operands that do not fit, NotImplementedError for a dtype that products lack.");
-  module.def(
-      "linear", &linear_of, nb::arg("x"), nb::arg("w"), nb::arg("bias") = nb::none(), nb::arg("relu") = false,
-      nb::arg("out") = nb::none(), nb::arg("order") = "canonical",
-      nb::sig("def linear(x: Tensor | numpy.typing.ArrayLike, w: Csr | Plan | Tensor | numpy.typing.ArrayLike, bias: "
-              "Tensor | numpy.typing.ArrayLike | None = None, relu: bool = False, out: Tensor | "
-              "numpy.typing.NDArray[typing.Any] | None = None, order: typing.Literal['canonical', 'fast'] = "
-              "'canonical') -> Tensor"),
-      "act(x * W^T + bias), the deep-learning layer: x (batch, in), W (out, in) sparse or dense, bias (out).\n\n"
-      "The result and `out` are (batch, out). Dtypes, devices, `order` and errors as for `spmm`.");
+  module.def("linear", &linear_of, nb::arg("x"), nb::arg("w"), nb::arg("bias") = nb::none(), nb::arg("relu") = false,
+             nb::arg("out") = nb::none(), nb::arg("order") = "canonical",
+             "act(x * W^T + bias), the deep-learning layer: x (batch, in), W (out, in) sparse or dense, bias (out).\n\n"
+             "The result and `out` are (batch, out). Dtypes, devices, `order` and errors as for `spmm`.");
   module.def("matmul", &matmul_of, nb::arg("x"), nb::arg("y"), nb::arg("out") = nb::none(),
              nb::arg("order") = "canonical",
-             nb::sig("def matmul(x: Tensor | numpy.typing.ArrayLike, y: Tensor | numpy.typing.ArrayLike, out: Tensor | "
-                     "numpy.typing.NDArray[typing.Any] | None = None, order: typing.Literal['canonical', 'fast'] = "
-                     "'canonical') -> Tensor"),
              "x * y, both dense: (m, k) and (k, n). In canonical order the bits are those of the sparse product.");
 
   auto tensor = nb::borrow<nb::class_<Tensor>>(module.attr("Tensor"));
   tensor
       .def(
-          "__matmul__", [](nb::handle_t<Tensor> x, const ArrayLike& y) { return matmul_operator(x, y); },
-          nb::is_operator(), nb::arg("other"),
-          nb::sig("def __matmul__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor"))
+          "__matmul__", [](nb::handle_t<Tensor> x, const ArrayOperand& y) { return matmul_operator(x, y); },
+          nb::is_operator())
       .def(
-          "__rmatmul__", [](nb::handle_t<Tensor> y, const ArrayLike& x) { return matmul_operator(x, y); },
-          nb::is_operator(), nb::arg("other"),
-          nb::sig("def __rmatmul__(self, other: Tensor | numpy.typing.ArrayLike, /) -> Tensor"));
+          "__rmatmul__", [](nb::handle_t<Tensor> y, const ArrayOperand& x) { return matmul_operator(x, y); },
+          nb::is_operator());
   nb::borrow<nb::class_<Csr>>(module.attr("Csr"))
       .def(
-          "__matmul__", [](nb::handle_t<Csr> a, const ArrayLike& b) { return spmm_operator(a, b); }, nb::is_operator(),
-          nb::arg("b"), nb::sig("def __matmul__(self, b: Tensor | numpy.typing.ArrayLike, /) -> Tensor"));
+          "__matmul__", [](nb::handle_t<Csr> a, const ArrayOperand& b) { return spmm_operator(a, b); },
+          nb::is_operator());
 }
 
 }  // namespace sparsert::python

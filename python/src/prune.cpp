@@ -55,7 +55,7 @@ void bind_prune(nb::module_& module) {
       nb::arg("x"), "Elements that are not zero. NaN counts, -0 does not.");
   module.def(
       "sparsity", [](nb::object x) { return sparsity_of(x); }, nb::arg("x"),
-      nb::sig("def sparsity(x: Tensor | Csr | numpy.typing.ArrayLike) -> float"),
+      nb::sig("def sparsity(x: Csr | sparsert.typing.ArrayLike) -> float"),
       "Exact zeros / elements, of a tensor or of a whole sparse matrix; 0 for an empty one.");
   module.def(
       "topk", &topk_of, nb::arg("x"), nb::arg("k"),

@@ -40,25 +40,21 @@ void settle_indices(Indices& x, Indices& y, const Shape& shape) {
   }
 }
 
-DType as_index_dtype(const char* op, const std::optional<DTypeLike>& dtype) {
-  return dtype ? as_dtype(op, *dtype) : DType::int32;
-}
-
 // ---- SciPy
 
 /// A NumPy array of its own, which SciPy may sort and change.
 nb::object copied(const Tensor& tensor) { return as_numpy(nb::cast(tensor.cpu())).attr("copy")(); }
 
-nb::object csr_to_scipy(const Csr& a) {
-  return nb::module_::import_("scipy.sparse")
-      .attr("csr_array")(nb::make_tuple(copied(a.values()), copied(a.columns()), copied(a.row_offsets())),
-                         nb::arg("shape") = shape_tuple(a.shape()));
+AnyObject csr_to_scipy(const Csr& a) {
+  const nb::object arrays = nb::make_tuple(copied(a.values()), copied(a.columns()), copied(a.row_offsets()));
+  const nb::object type = nb::module_::import_("scipy.sparse").attr("csr_array");
+  return nb::borrow<AnyObject>(nb::object(type(arrays, nb::arg("shape") = shape_tuple(a.shape()))));
 }
 
-nb::object coo_to_scipy(const Coo& a) {
-  const nb::object indices = nb::make_tuple(copied(a.rows()), copied(a.columns()));
-  return nb::module_::import_("scipy.sparse")
-      .attr("coo_array")(nb::make_tuple(copied(a.values()), indices), nb::arg("shape") = shape_tuple(a.shape()));
+AnyObject coo_to_scipy(const Coo& a) {
+  const nb::object arrays = nb::make_tuple(copied(a.values()), nb::make_tuple(copied(a.rows()), copied(a.columns())));
+  const nb::object type = nb::module_::import_("scipy.sparse").attr("coo_array");
+  return nb::borrow<AnyObject>(nb::object(type(arrays, nb::arg("shape") = shape_tuple(a.shape()))));
 }
 
 Coo coo_from_scipy(nb::handle matrix) {
@@ -66,7 +62,15 @@ Coo coo_from_scipy(nb::handle matrix) {
              as_tensor("from_scipy", "data", matrix.attr("data")), as_shape("from_scipy", matrix.attr("shape")));
 }
 
-nb::object from_scipy(nb::handle matrix, const std::optional<std::string>& device) {
+Csr csr_from_scipy(nb::handle matrix) {
+  // Unsorted or duplicate columns: by way of coordinates, whose duplicates are summed in the order stored.
+  if (!nb::cast<bool>(matrix.attr("has_canonical_format"))) return coo_from_scipy(matrix.attr("tocoo")()).to_csr();
+  return Csr(as_tensor("from_scipy", "indptr", matrix.attr("indptr")),
+             as_tensor("from_scipy", "indices", matrix.attr("indices")),
+             as_tensor("from_scipy", "data", matrix.attr("data")), as_shape("from_scipy", matrix.attr("shape")));
+}
+
+AnyObject from_scipy(const AnyObject& matrix, const std::optional<std::string>& device) {
   if (!nb::cast<bool>(nb::module_::import_("scipy.sparse").attr("issparse")(matrix))) {
     throw nb::type_error((std::string("from_scipy: m is of type ") + Py_TYPE(matrix.ptr())->tp_name +
                           ", expected a matrix or array of scipy.sparse")
@@ -74,16 +78,9 @@ nb::object from_scipy(nb::handle matrix, const std::optional<std::string>& devic
   }
   const Device target = as_device(device, cpu_device);
   const auto format = nb::cast<std::string>(matrix.attr("format"));
-  if (format == "coo") return nb::cast(coo_from_scipy(matrix).to(target));
-  const nb::object csr = format == "csr" ? nb::borrow(matrix) : nb::object(matrix.attr("tocsr")());
-  // Unsorted or duplicate columns: by way of coordinates, whose duplicates are summed in the order stored.
-  if (!nb::cast<bool>(csr.attr("has_canonical_format"))) {
-    return nb::cast(coo_from_scipy(csr.attr("tocoo")()).to_csr().to(target));
-  }
-  return nb::cast(Csr(as_tensor("from_scipy", "indptr", csr.attr("indptr")),
-                      as_tensor("from_scipy", "indices", csr.attr("indices")),
-                      as_tensor("from_scipy", "data", csr.attr("data")), as_shape("from_scipy", csr.attr("shape")))
-                      .to(target));
+  if (format == "coo") return nb::borrow<AnyObject>(nb::object(nb::cast(coo_from_scipy(matrix).to(target))));
+  const nb::object csr = format == "csr" ? nb::object(matrix) : nb::object(matrix.attr("tocsr")());
+  return nb::borrow<AnyObject>(nb::object(nb::cast(csr_from_scipy(csr).to(target))));
 }
 
 // ---- what both classes have
@@ -128,7 +125,8 @@ void bind_csr(nb::module_& module) {
       "are copied and checked: ValueError that says what is wrong (offsets, range, order, duplicates), and where.");
   type.def(
       "__init__",
-      [](Csr* self, const ArrayLike& row_offsets, const ArrayLike& columns, const ArrayLike& values, nb::object shape) {
+      [](Csr* self, const ArrayLike& row_offsets, const ArrayLike& columns, const ArrayLike& values,
+         const ShapeLike& shape) {
         Indices offsets = import_indices("csr", "row_offsets", row_offsets);
         Indices column = import_indices("csr", "columns", columns);
         const Tensor value = as_tensor("csr", "values", values);
@@ -136,9 +134,7 @@ void bind_csr(nb::module_& module) {
         settle_indices(offsets, column, sizes);
         unlocked([&] { new (self) Csr(offsets.tensor, column.tensor, value, std::move(sizes)); });
       },
-      nb::arg("row_offsets"), nb::arg("columns"), nb::arg("values"), nb::arg("shape"),
-      nb::sig("def __init__(self, row_offsets: Tensor | numpy.typing.ArrayLike, columns: Tensor | "
-              "numpy.typing.ArrayLike, values: Tensor | numpy.typing.ArrayLike, shape: tuple[int, int]) -> None"));
+      nb::arg("row_offsets"), nb::arg("columns"), nb::arg("values"), nb::arg("shape"));
   bind_common(type, "Csr");
   type.def_prop_ro("row_offsets", &Csr::row_offsets, nb::rv_policy::copy, "(rows + 1), read-only.")
       .def_prop_ro("columns", &Csr::columns, nb::rv_policy::copy, "(nnz), read-only.")
@@ -157,7 +153,7 @@ void bind_csr(nb::module_& module) {
           "to_csr", [](nb::handle_t<Csr> self) { return nb::borrow<nb::typed<nb::object, Csr>>(self); }, "This matrix.")
       .def(
           "to_coo", [](const Csr& a) { return unlocked([&] { return a.to_coo(); }); }, "In coordinates, row by row.")
-      .def("to_scipy", &csr_to_scipy, nb::sig("def to_scipy(self) -> typing.Any"), "A copy as scipy.sparse.csr_array.")
+      .def("to_scipy", &csr_to_scipy, "A copy as scipy.sparse.csr_array.")
       .def(
           "__reduce__",
           [](const Csr& a) {
@@ -175,7 +171,7 @@ void bind_coo(nb::module_& module) {
       "ValueError that says which index is out of range, and where.");
   type.def(
       "__init__",
-      [](Coo* self, const ArrayLike& rows, const ArrayLike& columns, const ArrayLike& values, nb::object shape) {
+      [](Coo* self, const ArrayLike& rows, const ArrayLike& columns, const ArrayLike& values, const ShapeLike& shape) {
         Indices row = import_indices("coo", "rows", rows);
         Indices column = import_indices("coo", "columns", columns);
         const Tensor value = as_tensor("coo", "values", values);
@@ -183,9 +179,7 @@ void bind_coo(nb::module_& module) {
         settle_indices(row, column, sizes);
         unlocked([&] { new (self) Coo(row.tensor, column.tensor, value, std::move(sizes)); });
       },
-      nb::arg("rows"), nb::arg("columns"), nb::arg("values"), nb::arg("shape"),
-      nb::sig("def __init__(self, rows: Tensor | numpy.typing.ArrayLike, columns: Tensor | numpy.typing.ArrayLike, "
-              "values: Tensor | numpy.typing.ArrayLike, shape: tuple[int, int]) -> None"));
+      nb::arg("rows"), nb::arg("columns"), nb::arg("values"), nb::arg("shape"));
   bind_common(type, "Coo");
   type.def_prop_ro("rows", &Coo::rows, nb::rv_policy::copy, "(nnz), read-only.")
       .def_prop_ro("columns", &Coo::columns, nb::rv_policy::copy, "(nnz), read-only.")
@@ -195,7 +189,7 @@ void bind_coo(nb::module_& module) {
           "Sorted; duplicates summed left to right.")
       .def(
           "to_coo", [](nb::handle_t<Coo> self) { return nb::borrow<nb::typed<nb::object, Coo>>(self); }, "This matrix.")
-      .def("to_scipy", &coo_to_scipy, nb::sig("def to_scipy(self) -> typing.Any"), "A copy as scipy.sparse.coo_array.")
+      .def("to_scipy", &coo_to_scipy, "A copy as scipy.sparse.coo_array.")
       .def(
           "__reduce__",
           [](const Coo& a) {
@@ -205,18 +199,22 @@ void bind_coo(nb::module_& module) {
           nb::sig("def __reduce__(self) -> tuple[typing.Any, ...]"));
 }
 
-/// Dense tensors and both formats, each to the format asked for.
+/// A matrix in any format, or a dense tensor.
+class Convertible : public nb::object {
+  NB_OBJECT_DEFAULT(Convertible, nb::object, "sparsert.typing.Convertible", any_object)
+};
+
 template <class To, class FromDense>
-nb::object converted(const char* op, nb::handle x, const std::optional<DTypeLike>& index_dtype, const char* method,
-                     FromDense from_dense) {
+nb::typed<nb::object, To> converted(const char* op, const Convertible& x, const std::optional<DTypeLike>& index_dtype,
+                                    FromDense from_dense) {
   if (nb::isinstance<Csr>(x) || nb::isinstance<Coo>(x)) {
     require(!index_dtype,
             [&] { return std::string(op) + ": index_dtype is for a dense x; a sparse one keeps its own"; });
-    return x.attr(method)();
+    return nb::typed<nb::object, To>(x.attr(op)());
   }
   const Tensor dense = as_tensor(op, "x", x);
-  const DType index = as_index_dtype(op, index_dtype);
-  return nb::cast(unlocked([&] { return from_dense(dense, index); }));
+  const DType index = index_dtype ? as_dtype(op, *index_dtype) : DType::int32;
+  return nb::typed<nb::object, To>(nb::cast(unlocked([&] { return from_dense(dense, index, Stream()); })));
 }
 
 }  // namespace
@@ -229,26 +227,17 @@ void bind_sparse(nb::module_& module) {
       "Indices are int32 unless `index_dtype` says int64. ValueError for another rank or where they are too small.";
   module.def(
       "to_csr",
-      [](nb::object x, const std::optional<DTypeLike>& index_dtype) {
-        return converted<Csr>("to_csr", x, index_dtype, "to_csr",
-                              [](const Tensor& dense, DType index) { return to_csr(dense, index); });
+      [](const Convertible& x, const std::optional<DTypeLike>& index_dtype) {
+        return converted<Csr>("to_csr", x, index_dtype, to_csr);
       },
-      nb::arg("x"), nb::arg("index_dtype") = nb::none(),
-      nb::sig("def to_csr(x: Tensor | Csr | Coo | numpy.typing.ArrayLike, index_dtype: numpy.typing.DTypeLike | None "
-              "= None) -> Csr"),
-      kDoc);
+      nb::arg("x"), nb::arg("index_dtype") = nb::none(), kDoc);
   module.def(
       "to_coo",
-      [](nb::object x, const std::optional<DTypeLike>& index_dtype) {
-        return converted<Coo>("to_coo", x, index_dtype, "to_coo",
-                              [](const Tensor& dense, DType index) { return to_coo(dense, index); });
+      [](const Convertible& x, const std::optional<DTypeLike>& index_dtype) {
+        return converted<Coo>("to_coo", x, index_dtype, to_coo);
       },
-      nb::arg("x"), nb::arg("index_dtype") = nb::none(),
-      nb::sig("def to_coo(x: Tensor | Csr | Coo | numpy.typing.ArrayLike, index_dtype: numpy.typing.DTypeLike | None "
-              "= None) -> Coo"),
-      kDoc);
+      nb::arg("x"), nb::arg("index_dtype") = nb::none(), kDoc);
   module.def("from_scipy", &from_scipy, nb::arg("m"), nb::arg("device") = nb::none(),
-             nb::sig("def from_scipy(m: typing.Any, device: str | None = None) -> typing.Any"),
              "A copy of a scipy.sparse matrix or array: Coo for its COO, else Csr; unsorted columns are sorted, "
              "duplicates summed.\n\n"
              "TypeError for anything else, ValueError for a dtype that sparsert lacks.");

@@ -94,7 +94,7 @@ Tensor from_dlpack(nb::object object) {
   return import_dlpack("from_dlpack", "x", object, false).tensor;
 }
 
-Tensor filled(const char* op, nb::handle shape, const std::optional<DTypeLike>& dtype,
+Tensor filled(const char* op, const ShapeLike& shape, const std::optional<DTypeLike>& dtype,
               const std::optional<std::string>& device) {
   const DType type = dtype ? as_dtype(op, *dtype) : DType::float32;
   return Tensor::zeros(as_shape(op, shape), type, as_device(device, cpu_device));
@@ -153,9 +153,9 @@ std::int64_t length(const Tensor& x) {
   return x.size(0);
 }
 
-nb::object item(const Tensor& x) {
+AnyObject item(const Tensor& x) {
   require(x.numel() == 1, [&] { return "item: shape is " + to_string(x.shape()) + ", expected one element"; });
-  return host_array(x).attr("item")();
+  return nb::borrow<AnyObject>(nb::object(host_array(x).attr("item")()));
 }
 
 nb::tuple reduce(nb::handle self) {
@@ -196,17 +196,16 @@ void bind_class(nb::module_& module) {
           "The memory as a NumPy array, without a copy; read-only where the tensor is. ValueError on a GPU: use "
           "`cpu()`.")
       .def("reshape", &reshape, nb::arg("shape"),
-           nb::sig("def reshape(self, *shape: int | collections.abc.Sequence[int]) -> Tensor"),
+           nb::sig("def reshape(self, *shape: sparsert.typing.ShapeLike) -> Tensor"),
            "The same memory under another shape; one size may be -1.")
       .def("astype", &astype, nb::arg("dtype"),
            "A copy in another dtype: nearest even to floats; toward zero, saturating, NaN to 0, to integers.")
-      .def("item", &item, nb::sig("def item(self) -> typing.Any"), "The value of a tensor of one element.")
+      .def("item", &item, "The value of a tensor of one element.")
       .def(
-          "tolist", [](const Tensor& x) { return host_array(x).attr("tolist")(); },
-          nb::sig("def tolist(self) -> typing.Any"), "Nested lists of numbers.")
+          "tolist", [](const Tensor& x) { return nb::borrow<AnyObject>(nb::object(host_array(x).attr("tolist")())); },
+          "Nested lists of numbers.")
       .def("__len__", &length)
-      .def(
-          "__bool__", [](const Tensor& x) { return item(x).attr("__bool__")(); }, nb::sig("def __bool__(self) -> bool"))
+      .def("__bool__", [](const Tensor& x) { return PyObject_IsTrue(item(x).ptr()) == 1; })
       .def("__repr__", &repr)
       .def(
           "__reduce__", [](nb::handle_t<Tensor> self) { return reduce(self); },
@@ -223,8 +222,9 @@ void bind_class(nb::module_& module) {
              std::optional<bool> copy) { return export_dlpack(x, stream, max_version, dl_device, copy); },
           nb::kw_only(), nb::arg("stream") = nb::none(), nb::arg("max_version") = nb::none(),
           nb::arg("dl_device") = nb::none(), nb::arg("copy") = nb::none(),
-          nb::sig("def __dlpack__(self, *, stream: int | None = None, max_version: tuple[int, int] | None = None, "
-                  "dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> types.CapsuleType"))
+          nb::sig(
+              "def __dlpack__(self, *, stream: int | None = None, max_version: tuple[int, int] | None = None, "
+              "dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> typing_extensions.CapsuleType"))
       .def("__dlpack_device__", &dlpack_device);
   // NumPy's operators leave mixed expressions to the tensor's own.
   module.attr("Tensor").attr("__array_priority__") = 1000;
@@ -244,12 +244,10 @@ void bind_tensor(nb::module_& module) {
              "The memory of another library's array, without a copy. ValueError where it is strided.");
   module.def(
       "zeros",
-      [](nb::object shape, const std::optional<DTypeLike>& dtype, const std::optional<std::string>& device) {
+      [](const ShapeLike& shape, const std::optional<DTypeLike>& dtype, const std::optional<std::string>& device) {
         return filled("zeros", shape, dtype, device);
       },
       nb::arg("shape"), nb::arg("dtype") = nb::none(), nb::arg("device") = nb::none(),
-      nb::sig("def zeros(shape: int | collections.abc.Sequence[int], dtype: numpy.typing.DTypeLike | None = None, "
-              "device: str | None = None) -> Tensor"),
       "Zeros of `shape`, float32 and on the CPU unless said.");
 }
 

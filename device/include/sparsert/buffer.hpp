@@ -37,9 +37,19 @@ class Buffer {
   std::function<void()> release_;  // empty: the memory goes back to the pool
 };
 
-/// Copies bytes between any two devices, in the order of `stream`; synchronous unless both ends are CUDA.
+/// Host memory that CUDA copies from and to fastest: page-locked where CUDA is usable, else plain. Throws
+/// `OutOfMemory`.
+Buffer pinned_buffer(std::size_t bytes);
+
+/// Copies bytes between any two devices, in the order of `stream`, which belongs to one of them.
+/// Done when it returns, except between two places of one CUDA device: that is done in the stream's order.
 void copy_bytes(void* to, const Device& to_device, const void* from, const Device& from_device, std::size_t bytes,
                 const Stream& stream);
+
+/// The same without waiting: both ends must stay as they are until the stream has come that far. Only page-locked host
+/// memory makes it asynchronous.
+void copy_bytes_async(void* to, const Device& to_device, const void* from, const Device& from_device, std::size_t bytes,
+                      const Stream& stream);
 
 /// Sets bytes to zero in the order of `stream`.
 void zero_bytes(void* data, std::size_t bytes, const Stream& stream);

@@ -29,6 +29,9 @@ struct Device {
 
 inline constexpr Device cpu_device{Device::Type::cpu, 0};
 
+/// "cpu", "cuda", "reference" or "simt".
+const char* to_string(Device::Type type) noexcept;
+
 /// "cpu", "reference", "simt" or "cuda:0".
 std::string to_string(const Device& device);
 
@@ -109,6 +112,17 @@ DeviceProperties device_properties(int id);
 
 /// Waits for all work on the current device. Throws `DeviceUnavailable` without CUDA.
 void synchronize();
+
+/// A library of the CUDA toolkit that is opened at run time, never linked.
+struct Library {
+  std::string name;  ///< "cusparse" or "cublas"
+  bool found = false;
+  std::string version;  ///< as the library reports it, e.g. "12.6.3"; empty when not found
+};
+
+/// Looks for cuSPARSE and cuBLAS the first time it is called, which loads them. In a build without CUDA it does not
+/// look.
+const std::vector<Library>& libraries();
 
 }  // namespace cuda
 }  // namespace sparsert

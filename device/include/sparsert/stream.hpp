@@ -1,11 +1,14 @@
 // sparsert/stream.hpp — the context of an operation: device and order.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "sparsert/device.hpp"
 
 namespace sparsert {
+
+class Event;
 
 /// An ordered queue of work on one device. Cheap to copy; copies name the same queue.
 /// Work on `cpu`, `reference` and `simt` is synchronous: done when the call returns.
@@ -29,6 +32,9 @@ class Stream {
   /// Waits until all work given to the stream so far is done. Throws the fault of an earlier launch.
   void synchronize() const;
 
+  /// Lets what the stream is given from now on start after the event.
+  void wait(const Event& event) const;
+
   /// The `cudaStream_t`, or null on other devices and for CUDA's default stream.
   void* native_handle() const noexcept { return handle_.get(); }
 
@@ -37,6 +43,29 @@ class Stream {
 
   Device device_ = cpu_device;
   bool chosen_ = false;  // false: no stream in particular
+  std::shared_ptr<void> handle_;
+};
+
+/// A point in a stream's work.
+class Event {
+ public:
+  /// The point that `stream` has been given work up to.
+  explicit Event(const Stream& stream);
+
+  /// Waits until the stream has come so far.
+  void synchronize() const;
+
+  /// Time that the device took from `earlier` to here; waits for both. Throws `Error{invalid_argument}` for an event of
+  /// another device.
+  double milliseconds_since(const Event& earlier) const;
+
+  const Device& device() const noexcept { return device_; }
+
+ private:
+  friend class Stream;
+
+  Device device_;
+  std::chrono::steady_clock::time_point time_;  // of a host device, where all work is done when the call returns
   std::shared_ptr<void> handle_;
 };
 

@@ -7,6 +7,7 @@
 #include "sparsert/equivalence.hpp"
 #include "sparsert/error.hpp"
 #include "sparsert/files.hpp"
+#include "sparsert/operations.hpp"
 #include "sparsert/ops.hpp"
 #include "sparsert/order.hpp"
 #include "sparsert/prune.hpp"

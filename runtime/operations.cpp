@@ -1,0 +1,43 @@
+// runtime/operations.cpp — the table of operations and backends.
+#include "sparsert/operations.hpp"
+
+#include "kernels/kernels.hpp"
+
+namespace sparsert {
+namespace {
+
+template <class Args>
+OperationInfo describe(const char* family, const backend::Op<Args>& op) {
+  OperationInfo info{op.name, family, {}};
+  if (op.reference != nullptr) info.backends.push_back(Device::Type::reference);
+  if (op.cpu != nullptr) info.backends.push_back(Device::Type::cpu);
+  if (op.simt != nullptr) info.backends.push_back(Device::Type::simt);
+  if (op.cuda != nullptr) info.backends.push_back(Device::Type::cuda);
+  return info;
+}
+
+}  // namespace
+
+std::vector<OperationInfo> operations() {
+  return {
+      describe("elementwise", backend::relu),
+      describe("elementwise", backend::relu_backward),
+      describe("elementwise", backend::binary),
+      describe("elementwise", backend::power),
+      describe("elementwise", backend::cast),
+      describe("elementwise", backend::equal),
+      describe("sparsify", backend::count_nonzero),
+      describe("sparsify", backend::csr_offsets),
+      describe("sparsify", backend::dense_to_csr),
+      describe("sparsify", backend::csr_to_dense),
+      describe("sparsify", backend::csr_to_coo),
+      describe("sparsify", backend::coo_to_csr),
+      describe("sparsify", backend::prune_magnitude),
+      describe("topk", backend::topk),
+      describe("spmm", backend::spmm_plan),
+      describe("spmm", backend::spmm),
+      describe("matmul", backend::matmul),
+  };
+}
+
+}  // namespace sparsert
