@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "device/build.hpp"
+#include "device/trace.hpp"
 
 namespace sparsert::cuda {
 namespace {
@@ -291,6 +292,7 @@ Scope::~Scope() {
 }
 
 void check_launch(const char* kernel, const Stream& stream, SourceLocation where) {
+  trace::note_kernel(kernel);
   static const bool wait = [] {
     const char* const value = std::getenv("SPARSERT_SYNC");
     return value != nullptr && std::string(value) == "1";

@@ -1,11 +1,14 @@
 // kernels/dispatch.hpp — from run-time device and dtype to the one function that does the work.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <type_traits>
 
 #include "device/cuda.hpp"
+#include "device/trace.hpp"
 #include "kernels/kernels.hpp"
+#include "kernels/trace.hpp"
 #include "sparsert/error.hpp"
 
 namespace sparsert::backend {
@@ -26,6 +29,8 @@ void run(const Op<Args>& op, const std::type_identity_t<Args>& args, const Strea
     throw DeviceUnavailable(std::string(op.name) + ": " + to_string(stream.device()) +
                             " is not built into this library");
   }
+  std::optional<trace::Span> span;
+  if (trace::enabled()) [[unlikely]] span.emplace(op.name, stream, describe(args));
   if (stream.device().type == Device::Type::cuda) {
     const sparsert::cuda::Scope scope(stream.device().index, op.name);
     function(args, stream);

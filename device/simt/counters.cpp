@@ -7,6 +7,7 @@
 #include <string>
 
 #include "device/simt/record.hpp"
+#include "device/trace.hpp"
 #include "sparsert/error.hpp"
 
 namespace sparsert::simt {
@@ -75,6 +76,7 @@ Counters& Counters::operator+=(const Counters& other) {
 }
 
 void record(const std::string& kernel, const Counters& launch) {
+  trace::note_kernel(kernel);
   Log& all = log();
   const std::lock_guard lock(all.mutex);
   all.by_kernel[kernel] += launch;
