@@ -35,12 +35,12 @@ struct Digit {
   int shift = static_cast<int>(sizeof(K)) * 8 - 1;  // bits below the known ones
   int width = std::min(kDigitBits, shift);
 
-  __host__ __device__ bool matches(K key) const { return (key ^ prefix) >> shift == 0; }
-  __host__ __device__ int of(K key) const { return static_cast<int>((key >> (shift - width)) & ((K{1} << width) - 1)); }
-  bool is_whole() const { return shift == 0; }
+  constexpr bool matches(K key) const { return (key ^ prefix) >> shift == 0; }
+  constexpr int of(K key) const { return static_cast<int>((key >> (shift - width)) & ((K{1} << width) - 1)); }
+  constexpr bool is_whole() const { return shift == 0; }
 
   /// With `digit` known too.
-  Digit next(int digit) const {
+  constexpr Digit next(int digit) const {
     const int low = shift - width;
     return {static_cast<K>(prefix | static_cast<K>(digit) << low), low, std::min(kDigitBits, low)};
   }
@@ -141,7 +141,8 @@ struct Selection {
 
 /// Narrows the selection of the `rank`-th smallest (from 1) by one digit.
 template <class T>
-void narrow_selection(Selection<KeyOf<T>>& selection, std::span<const Run<T>> runs, std::int64_t rank, const Stream& stream) {
+void narrow_selection(Selection<KeyOf<T>>& selection, std::span<const Run<T>> runs, std::int64_t rank,
+                      const Stream& stream) {
   const Histogram histogram = histogram_of(runs, selection.digit, stream);
   int digit = 0;
   while (selection.below + histogram[static_cast<std::size_t>(digit)] < rank) {
