@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "device/launch.hpp"
+#include "device/launches.hpp"
 #include "sparsert/buffer.hpp"
 #include "sparsert/dtype.hpp"
 #include "sparsert/error.hpp"
