@@ -23,6 +23,7 @@ constexpr Subcommand kSubcommands[] = {
     {"convert", "write any readable model as safetensors", declare_convert},
     {"verify", "do all devices give the same bits? the equivalence suite on this machine", declare_verify},
     {"bench", "every operation against this machine's ceilings and the libraries installed", declare_bench},
+    {"sweep", "are more zeros better? accuracy, bytes and latency at each share of zeros", declare_sweep},
 };
 
 int run(int argc, char** argv) {
