@@ -18,8 +18,6 @@ std::string one_decimal(double share) { return fixed(100 * share, 1) + " %"; }
 
 std::string times(double ratio) { return fixed(ratio, ratio < 10 ? 1 : 0) + "×"; }
 
-std::string megabytes(std::int64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 2) + " MB"; }
-
 bool at_knee(const Report& report, const Row& row) {
   return report.knee && row.amount == *report.knee && row.device == report.rows.front().device;
 }
@@ -51,9 +49,9 @@ void write_tiles(std::ostream& out, const Report& report) {
   write_tile(
       out, "Time", fixed(row.latency_ms, 2) + " ms", row.latency_ms / row.dense_ms,
       "dense: " + fixed(row.dense_ms, 2) + " ms" + (row.blas_ms ? ", BLAS: " + fixed(*row.blas_ms, 2) + " ms" : ""));
-  write_tile(out, "Room", megabytes(row.bytes),
+  write_tile(out, "Room", bytes_text(row.bytes),
              static_cast<double>(row.bytes) / static_cast<double>(report.dense_bytes),
-             "dense: " + megabytes(report.dense_bytes));
+             "dense: " + bytes_text(report.dense_bytes));
   out << "</dl>\n";
 }
 
@@ -132,12 +130,14 @@ Chart latency_chart(const Report& report, const std::vector<Row>& rows) {
 }
 
 Chart bytes_chart(const Report& report, const std::vector<Row>& rows) {
-  Chart chart = chart_of(report, rows, "Room", "MB as stored; lower is better");
-  chart.series.push_back(series_of(
-      rows, "sparse (CSR)", "sparse", [](const Row& row) { return static_cast<double>(row.bytes) / 1e6; }, " MB", 2));
-  chart.series.push_back(series_of(
-      rows, "dense", "dense", [&](const Row&) { return static_cast<double>(report.dense_bytes) / 1e6; }, " MB", 2,
-      false));
+  const bool small = report.dense_bytes < 1'000'000;
+  const double scale = small ? 1e-3 : 1e-6;
+  const std::string unit = small ? "kB" : "MB";
+  Chart chart = chart_of(report, rows, "Room", unit + " as stored; lower is better");
+  const auto sparse = [&](const Row& row) { return static_cast<double>(row.bytes) * scale; };
+  const auto dense = [&](const Row&) { return static_cast<double>(report.dense_bytes) * scale; };
+  chart.series.push_back(series_of(rows, "sparse (CSR)", "sparse", sparse, " " + unit, 2));
+  chart.series.push_back(series_of(rows, "dense", "dense", dense, " " + unit, 2, false));
   return chart;
 }
 

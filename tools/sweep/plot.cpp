@@ -201,7 +201,7 @@ std::string escaped(const std::string& text) {
       case '\'': out += "&#39;"; break;
       case ' ': {  // a number and its unit stay on one line
         const std::string unit = visible.substr(i + 1, 2);
-        out += unit.starts_with('%') || unit == "ms" || unit == "MB" ? "&#160;" : " ";
+        out += unit.starts_with('%') || unit == "ms" || unit == "MB" || unit == "kB" ? "&#160;" : " ";
         break;
       }
       default: out += visible[i];

@@ -14,9 +14,6 @@
 namespace sparsert::tools::sweep {
 namespace {
 
-/// 12345678 bytes as "12.35 MB".
-std::string megabytes(std::int64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 2) + " MB"; }
-
 std::string times(double ratio) { return fixed(ratio, ratio < 10 ? 1 : 0) + "×"; }
 
 std::string short_percent(double share) { return fixed(100 * share, 1) + " %"; }
@@ -99,7 +96,7 @@ void write_table(std::ostream& out, const Report& report, const Device& device) 
         table_line({{amount_text(row.amount), 7},
                     {short_percent(row.accuracy), 11},
                     {fixed(100 * row.interval.low, 1) + " to " + fixed(100 * row.interval.high, 1), 17},
-                    {megabytes(row.bytes), 11},
+                    {bytes_text(row.bytes), 11},
                     {short_percent(byte_share(row, report)), 10},
                     {fixed(row.latency_ms, 3) + " ms", 12},
                     {times(row.dense_ms / row.latency_ms), 10},
@@ -117,6 +114,12 @@ std::string fixed(double value, int decimals) {
   return text.data();
 }
 
+std::string bytes_text(std::int64_t bytes) {
+  constexpr std::int64_t kMega = 1'000'000;
+  return bytes < kMega / 10 ? fixed(static_cast<double>(bytes) / 1e3, 2) + " kB"
+                            : fixed(static_cast<double>(bytes) / 1e6, 2) + " MB";
+}
+
 std::string amount_text(double amount) {
   std::string text = fixed(100 * amount, 4);
   text.erase(text.find_last_not_of('0') + 1);
@@ -125,8 +128,10 @@ std::string amount_text(double amount) {
 }
 
 std::string answer(const Report& report) {
-  const bool pays = report.knee && *report.knee > report.rows.front().amount;
-  return pays ? "Yes, up to " + amount_text(*report.knee) + "." : "No, not here.";
+  const std::vector<Row> rows = rows_of(report, report.rows.front().device);
+  const Row* const best = row_at(rows, report.knee);
+  const bool pays = best != nullptr && best->amount > 0 && best->latency_ms < best->dense_ms;
+  return pays ? "Yes, up to " + amount_text(best->amount) + "." : "No, not here.";
 }
 
 std::vector<std::string> findings(const Report& report) {
@@ -137,17 +142,17 @@ std::vector<std::string> findings(const Report& report) {
     out.push_back("Already at " + amount_text(rows.front().amount) + " zeros the network gets " +
                   short_percent(rows.front().accuracy) + " of the held-out images right, clearly fewer than the " +
                   short_percent(report.dense_accuracy) + " of the dense one.");
-  } else if (best == &rows.front()) {
-    out.push_back("Beyond " + amount_text(best->amount) +
-                  " zeros the network is not faster while it is as accurate as the dense one.");
+  } else if (best->amount == 0) {
+    out.push_back(rows.size() == 1 ? "Nothing was pruned: only 0 % zeros was tried."
+                                   : "More zeros than none make the network no faster, or less accurate.");
   } else {
     out.push_back("With " + amount_text(best->amount) + " of its weights gone the network gets " +
                   short_percent(best->accuracy) + " of " + std::to_string(report.held_out) +
                   " held-out images right. The dense one gets " + short_percent(report.dense_accuracy) +
                   ", and so few images cannot tell the two apart.");
     out.push_back(speed_sentence(*best));
-    out.push_back("It is stored in " + megabytes(best->bytes) + ", " + short_percent(byte_share(*best, report)) +
-                  " of the dense " + megabytes(report.dense_bytes) + ".");
+    out.push_back("It is stored in " + bytes_text(best->bytes) + ", " + short_percent(byte_share(*best, report)) +
+                  " of the dense " + bytes_text(report.dense_bytes) + ".");
   }
   const Row& last = rows.back();
   if (last.accuracy < report.dense_interval.low) {
@@ -193,7 +198,7 @@ void write_text(std::ostream& out, const Report& report) {
   for (const std::int64_t width : report.widths) widths += (widths.empty() ? "" : "-") + std::to_string(width);
   out << bold("Are more zeros better?") << '\n'
       << printable(report.network) << ": a " << widths << " network, "
-      << grouped(static_cast<std::uint64_t>(report.weights)) << " weights, " << megabytes(report.dense_bytes)
+      << grouped(static_cast<std::uint64_t>(report.weights)) << " weights, " << bytes_text(report.dense_bytes)
       << " dense\n";
   std::vector<Device> done;
   for (const Row& row : report.rows) {

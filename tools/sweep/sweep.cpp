@@ -55,8 +55,8 @@ int run(Options options) {
   const sweep::HeldOut held_out = sweep::load_held_out(
       options.data.empty() ? sweep::data_file("digits.safetensors") : std::filesystem::path(options.data), network);
   const sweep::Report report = sweep::measure(network, held_out, options.amounts, devices);
-  (options.json ? sweep::write_json : sweep::write_text)(std::cout, report);
   if (!options.html.empty()) write_page(options.html, report);
+  (options.json ? sweep::write_json : sweep::write_text)(std::cout, report);
   return kSuccess;
 }
 

@@ -116,6 +116,9 @@ void write_html(std::ostream& out, const Report& report);
 /// A share of zeros as people write it: "95 %", "99.5 %".
 std::string amount_text(double amount);
 
+/// 1234567 bytes as "1.23 MB", 12345 as "12.35 kB".
+std::string bytes_text(std::int64_t bytes);
+
 /// `value` with `decimals` digits behind the point.
 std::string fixed(double value, int decimals);
 
