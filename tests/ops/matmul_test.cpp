@@ -1,4 +1,5 @@
 // tests/ops/matmul_test.cpp — dense times dense, and the dense layer: the bits of the sparse product.
+#include "device/simt/simt.hpp"
 #include "tests/ops/product_support.hpp"
 
 namespace sparsert::test {
@@ -127,6 +128,30 @@ TEST(Matmul, WritesOnlyItsOutput) {
       matmul(x.tensor(), y.tensor(), {.out = &c.tensor()});
       EXPECT_TRUE(same_bits(c.tensor(), std::vector<float>(static_cast<std::size_t>(13 * n), 150.0f)))
           << to_string(device);
+    }
+  }
+}
+
+TEST(MatmulKernel, ReusesEachElementSixtyFourTimes) {
+  for (const Device& device : devices_under_test()) {
+    if (device.type != Device::Type::simt) continue;
+    const Tensor x = Tensor::from(make_values(Values::normal, 128 * 48, 1), {128, 48}, device);
+    const Tensor y = Tensor::from(make_values(Values::normal, 48 * 128, 2), {48, 128}, device);
+    const Tensor w = Tensor::from(make_values(Values::normal, 128 * 48, 2), {128, 48}, device);
+    for (const bool transposed : {false, true}) {
+      simt::reset_counters();
+      simt::set_profiling(true);
+      if (transposed) {
+        linear(x, w);
+      } else {
+        matmul(x, y);
+      }
+      simt::set_profiling(false);
+      const simt::Counters c = simt::counters("matmul_kernel");
+      EXPECT_EQ(c.launches, 1);
+      EXPECT_EQ(c.global_bytes_read, 2 * 128 * 128 * 48 * 4 / 64);
+      EXPECT_EQ(c.global_bytes_written, 128 * 128 * 4);
+      EXPECT_EQ(c.bank_conflicts, 0) << (transposed ? "transposed" : "straight");
     }
   }
 }
