@@ -170,7 +170,10 @@ Guess<K> guess_threshold(const Pruning<K>& p) {
   Scratch<K> sample(wanted + 64, p.stream);
   const std::int64_t count = sample_keys(p.blocks, p.n, wanted, p.nan, sample.data());
   const std::span<const K> keys(sample.data(), static_cast<std::size_t>(count));
-  Guess<K> guess{bracket_of(keys, p.remove, p.n, kDeviations, p.nan, p.stream), {}, {}};
+  Guess<K> guess{{estimate_key(keys, p.remove, p.n, -kDeviations, p.nan, p.stream),
+                  estimate_key(keys, p.remove, p.n, kDeviations, p.nan, p.stream)},
+                 {},
+                 {}};
   auto& [lo, hi] = guess.bracket;
   const auto is_frequent = [&](K key) { return std::count(keys.begin(), keys.end(), key) > count / 32; };
   if (is_frequent(lo)) guess.low = lo++;

@@ -269,20 +269,17 @@ void keep_above(const K* x, K* out, int64_t n, int64_t limit, bool past_cache) {
 }
 
 template <class K>
-Bracket<K> bracket_of(std::span<const K> sample, int64_t rank, int64_t n, double deviations, K nan,
-                      const Stream& stream) {
+K estimate_key(std::span<const K> sample, int64_t rank, int64_t n, double deviations, K nan, const Stream& stream) {
   const auto count = static_cast<int64_t>(sample.size());
   const double share = (static_cast<double>(rank) - 0.5) / static_cast<double>(n);
   const double expected = share * static_cast<double>(count);
-  const double margin = deviations * std::sqrt(expected * (1 - share)) + 1;
-  const auto first = static_cast<int64_t>(std::floor(expected - margin));
-  const auto last = static_cast<int64_t>(std::ceil(expected + margin));
+  const double margin = std::abs(deviations) * std::sqrt(expected * (1 - share)) + 1;
+  const auto at = static_cast<int64_t>(deviations < 0 ? std::floor(expected - margin) : std::ceil(expected + margin));
+  if (at < 0) return K{0};
+  if (at >= count) return nan;
   Scratch<K> keys(count + kSelectRoom, stream);
-  const auto at = [&](int64_t i) {
-    std::copy(sample.begin(), sample.end(), keys.data());
-    return select_key(std::span(keys.data(), sample.size()), i + 1, nan, stream);
-  };
-  return {first < 0 ? K{0} : at(first), last >= count ? nan : at(last)};
+  std::copy(sample.begin(), sample.end(), keys.data());
+  return select_key(std::span(keys.data(), sample.size()), at + 1, nan, stream);
 }
 
 template <class K>
@@ -295,7 +292,9 @@ K select_key(std::span<K> keys, int64_t rank, K nan, const Stream& stream) {
     K sample[kSample];
     const int64_t step = n / kSample;
     for (int64_t i = 0; i < kSample; ++i) sample[i] = key[i * step + (i * 40503) % step];
-    const Bracket<K> bracket = bracket_of(std::span<const K>(sample), rank, n, 4.0, nan, stream);
+    const std::span<const K> drawn(sample);
+    const Bracket<K> bracket{estimate_key(drawn, rank, n, -4.0, nan, stream),
+                             estimate_key(drawn, rank, n, 4.0, nan, stream)};
     const auto for_each_part = [&](const auto& body) {
       for (int64_t i = 0; i < n; i += kBlock) {
         Split<K> part{key + i, std::min(kBlock, n - i), bracket.lo, bracket.hi, nan};
@@ -333,9 +332,9 @@ template void split(Split<uint64_t>&);
 template void keep_above(const uint16_t*, uint16_t*, int64_t, int64_t, bool);
 template void keep_above(const uint32_t*, uint32_t*, int64_t, int64_t, bool);
 template void keep_above(const uint64_t*, uint64_t*, int64_t, int64_t, bool);
-template Bracket<uint16_t> bracket_of(std::span<const uint16_t>, int64_t, int64_t, double, uint16_t, const Stream&);
-template Bracket<uint32_t> bracket_of(std::span<const uint32_t>, int64_t, int64_t, double, uint32_t, const Stream&);
-template Bracket<uint64_t> bracket_of(std::span<const uint64_t>, int64_t, int64_t, double, uint64_t, const Stream&);
+template uint16_t estimate_key(std::span<const uint16_t>, int64_t, int64_t, double, uint16_t, const Stream&);
+template uint32_t estimate_key(std::span<const uint32_t>, int64_t, int64_t, double, uint32_t, const Stream&);
+template uint64_t estimate_key(std::span<const uint64_t>, int64_t, int64_t, double, uint64_t, const Stream&);
 template uint16_t select_key(std::span<uint16_t>, int64_t, uint16_t, const Stream&);
 template uint32_t select_key(std::span<uint32_t>, int64_t, uint32_t, const Stream&);
 template uint64_t select_key(std::span<uint64_t>, int64_t, uint64_t, const Stream&);

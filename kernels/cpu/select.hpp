@@ -18,8 +18,8 @@ inline constexpr std::int64_t kBlock = 1 << 14;
 /// Room for the candidates of a block: a little is written past the last one.
 inline constexpr std::int64_t kBlockRoom = kBlock + 8;
 
-/// The entries of a block (n <= kBlock) with key >= lo, in order: their bits (NaNs made one) and positions, each with
-/// kBlockRoom. Returns how many.
+/// The entries of a block (n <= kBlock) with key >= lo (which is <= nan), in order: their bits (NaNs made one) and
+/// positions, each with kBlockRoom. Returns how many.
 template <class K>
 std::int64_t collect_from(const K* x, std::int64_t n, K lo, K nan, K* bits, std::uint16_t* positions);
 
@@ -47,18 +47,18 @@ void split(Split<K>& block);
 template <class K>
 void keep_above(const K* x, K* out, std::int64_t n, std::int64_t limit, bool past_cache);
 
+/// About the `rank`-th smallest (from 1) of n keys, from a random sample of them: `deviations` of the sample's own
+/// error above it, or below where negative. Beyond the sample's ends it is 0 or `nan`.
+template <class K>
+K estimate_key(std::span<const K> sample, std::int64_t rank, std::int64_t n, double deviations, K nan,
+               const Stream& stream);
+
 /// Keys between which the one of a rank is expected, both included.
 template <class K>
 struct Bracket {
   K lo;
   K hi;
 };
-
-/// The bracket that a random sample gives for the `rank`-th smallest (from 1) of n keys, give or take `deviations`
-/// of the sample's own error; beyond the sample's ends it is open: 0 and `nan`.
-template <class K>
-Bracket<K> bracket_of(std::span<const K> sample, std::int64_t rank, std::int64_t n, double deviations, K nan,
-                      const Stream& stream);
 
 /// Elements that may be written past the end of select_key's keys.
 inline constexpr std::int64_t kSelectRoom = 8;

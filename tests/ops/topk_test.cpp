@@ -89,6 +89,25 @@ TEST(Topk, LargeWithAnyNumberOfThreads) {
   check_topk<double>(cpu_device, 100'003, {1000, 50'000}, kThreadCounts);
 }
 
+TEST(Topk, LongRowsOnEveryDevice) {
+  const std::int64_t n = 65'569;  // from 2^16 on a row has a grid of its own
+  for (const Device& device : devices_under_test()) {
+    for (const char* name : {"wide", "all equal", "few, then zeros", "two values"}) {
+      for (const auto& [input, x] : inputs<float>(n)) {
+        if (input != name) continue;
+        const std::vector<std::int64_t> all = topk_oracle(x, n);
+        for (const std::int64_t k : {1, 600, 30'000}) {
+          SCOPED_TRACE(to_string(device) + " " + name + " k=" + std::to_string(k));
+          const std::vector<std::int64_t> expected(all.begin(), all.begin() + k);
+          const Topk got = topk(Tensor::from(x, {n}, device), k);
+          EXPECT_TRUE(same_bits(got.indices, expected));
+          EXPECT_TRUE(same_bits(got.values, pick(x, expected)));
+        }
+      }
+    }
+  }
+}
+
 TEST(Topk, SixteenBitFloats) {
   for (const Device& device : devices_under_test()) {
     for (const DType dtype : {DType::float16, DType::bfloat16}) {
