@@ -2,7 +2,6 @@
 #include "bench/ceilings.hpp"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <memory>
 
 #include "bench/ceiling_kernels.hpp"
+#include "bench/machine.hpp"
 #include "bench/measure.hpp"
 #include "sparsert/error.hpp"
 #include "sparsert/tensor.hpp"
@@ -19,11 +19,6 @@ namespace {
 
 constexpr std::int64_t kChunk = 512;  // floats: what the loops take at a time, on every vector width
 constexpr double kFits = 0.75;        // share of a level that a working set may use and still count as inside
-
-std::int64_t cache_size(int name, std::int64_t otherwise) {
-  const long size = sysconf(name);
-  return size > 0 ? size : otherwise;
-}
 
 // The best of many short runs of `body`, in units of work per second: a run that fits between two interruptions is
 // what the machine can do.
@@ -108,9 +103,9 @@ Ceilings measure_host(int threads, bool quick) {
   Ceilings ceilings;
   ceilings.vector = cpu_info().simd;
   ceilings.flops = fma_peak(team, quick);
-  const std::int64_t l1 = cache_size(_SC_LEVEL1_DCACHE_SIZE, 32 << 10) * threads;
-  const std::int64_t l2 = cache_size(_SC_LEVEL2_CACHE_SIZE, 512 << 10) * threads;
-  const std::int64_t l3 = cache_size(_SC_LEVEL3_CACHE_SIZE, 8 << 20);
+  const std::int64_t l1 = cache_bytes(1) * threads;
+  const std::int64_t l2 = cache_bytes(2) * threads;
+  const std::int64_t l3 = cache_bytes(3);
   ceilings.levels.push_back(measure_level(team, "L1", l1, l1 / 2, quick));
   ceilings.levels.push_back(measure_level(team, "L2", l2, l2 / 2, quick));
   ceilings.levels.push_back(measure_level(team, "L3", l3, std::max(l3 / 16, 2 * l2), quick));

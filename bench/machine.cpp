@@ -4,16 +4,26 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
 #include <sstream>
 
 #include "bench_commit.hpp"
 
 namespace sparsert::bench {
 namespace {
+
+// A line of the kernel's description of a cache, or "" where there is none.
+std::string cache_property(int index, const char* name) {
+  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/" + name);
+  std::string text;
+  std::getline(file, text);
+  return text;
+}
 
 double load_average() {
   std::array<double, 1> load{};
@@ -37,6 +47,19 @@ nlohmann::ordered_json gpu_json(int id) {
 
 }  // namespace
 
+// Not sysconf: the C library gives the L3 of all core complexes of a socket together, of which a core reaches one.
+std::int64_t cache_bytes(int level) {
+  constexpr std::array<std::int64_t, 3> kTypical{32 << 10, 512 << 10, 8 << 20};
+  for (int index = 0; !cache_property(index, "level").empty(); ++index) {
+    if (cache_property(index, "level") != std::to_string(level)) continue;
+    if (cache_property(index, "type") == "Instruction") continue;
+    const std::string size = cache_property(index, "size");  // "32768K"
+    const std::int64_t unit = size.ends_with('K') ? 1 << 10 : size.ends_with('M') ? 1 << 20 : 1;
+    return std::max<std::int64_t>(1 << 10, std::atoll(size.c_str()) * unit);
+  }
+  return kTypical.at(static_cast<std::size_t>(level - 1));
+}
+
 nlohmann::ordered_json machine_json(const Device& device) {
   const CpuInfo cpu = cpu_info();
   utsname system{};
@@ -44,9 +67,9 @@ nlohmann::ordered_json machine_json(const Device& device) {
   nlohmann::ordered_json machine = {{"cpu", cpu.name},
                                     {"threads", cpu.threads},
                                     {"simd", cpu.simd},
-                                    {"l1d_bytes", sysconf(_SC_LEVEL1_DCACHE_SIZE)},
-                                    {"l2_bytes", sysconf(_SC_LEVEL2_CACHE_SIZE)},
-                                    {"l3_bytes", sysconf(_SC_LEVEL3_CACHE_SIZE)},
+                                    {"l1d_bytes", cache_bytes(1)},
+                                    {"l2_bytes", cache_bytes(2)},
+                                    {"l3_bytes", cache_bytes(3)},
                                     {"memory_gib", memory_gib()},
                                     {"system", std::string(system.sysname) + " " + system.release},
                                     {"compiler", __VERSION__},

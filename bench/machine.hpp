@@ -1,6 +1,7 @@
 // bench/machine.hpp — what a result must say of the machine and the build it comes from.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -8,6 +9,9 @@
 #include "sparsert/device.hpp"
 
 namespace sparsert::bench {
+
+/// Bytes of the first processor's data cache of a level, 1 to 3: L1 and L2 are a core's own, L3 is what it shares.
+std::int64_t cache_bytes(int level);
 
 /// CPU, memory, load, system; and the GPU where the device is one.
 nlohmann::ordered_json machine_json(const Device& device);
