@@ -8,6 +8,7 @@
 #include <map>
 
 #include "device/cuda.hpp"
+#include "device/launches.hpp"
 
 namespace sparsert::backend {
 inline namespace nvcc_ {
@@ -144,6 +145,7 @@ void launch(const Stream& stream, const LaunchConfig& config, void (*kernel)(Par
   const char* name = nullptr;
   if (cudaFuncGetName(&name, function) != cudaSuccess) name = "kernel";
   ::sparsert::cuda::check_launch(name, stream);
+  count_launch(Device::Type::cuda);
 }
 
 /// Multiprocessors of the stream's device: what a grid-stride launch fills.

@@ -25,6 +25,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "device/launches.hpp"
 #include "device/simt/engine.hpp"
 #include "device/simt/pointers.hpp"
 
@@ -245,6 +246,7 @@ void launch(const Stream& stream, const LaunchConfig& config, void (*kernel)(Par
   const auto body = [&] { kernel(args...); };
   checked::engine::run({checked::coordinates(config.grid), checked::coordinates(config.block), config.shared},
                        reinterpret_cast<const void*>(kernel), &checked::call<decltype(body)>, &body);
+  count_launch(Device::Type::simt);
 }
 
 /// Multiprocessors of the stream's device: what a grid-stride launch fills. Few, so that such loops go round.
