@@ -157,29 +157,31 @@ inline int multiprocessors(const Stream& stream) {
 
 // ---- Thrust.
 
-/// Gives Thrust's temporary memory out of our pool. Copies share what they handed out.
+/// Gives Thrust's temporary memory out of our pool. A plain value, since Thrust copies it in device code too.
 class ThrustAllocator {
  public:
   using value_type = char;
 
-  explicit ThrustAllocator(const Stream& stream) : blocks_(std::make_shared<Blocks>(stream)) {}
+  /// The stream must outlive the call that the policy is made for.
+  explicit ThrustAllocator(const Stream& stream) : stream_(&stream) {}
 
   char* allocate(std::ptrdiff_t bytes) {
-    Buffer buffer(static_cast<std::size_t>(bytes), blocks_->stream);
+    Buffer buffer(static_cast<std::size_t>(bytes), *stream_);
     auto* const data = static_cast<char*>(buffer.data());
-    blocks_->buffers.emplace(data, std::move(buffer));
+    blocks().emplace(data, std::move(buffer));
     return data;
   }
 
-  void deallocate(char* data, std::size_t) { blocks_->buffers.erase(data); }
+  void deallocate(char* data, std::size_t) { blocks().erase(data); }
 
  private:
-  struct Blocks {
-    explicit Blocks(const Stream& on) : stream(on) {}
-    Stream stream;
-    std::map<char*, Buffer> buffers;
-  };
-  std::shared_ptr<Blocks> blocks_;
+  /// What this thread's calls hold.
+  static std::map<char*, Buffer>& blocks() {
+    thread_local std::map<char*, Buffer> held;
+    return held;
+  }
+
+  const Stream* stream_;
 };
 
 /// Runs Thrust's algorithms in the stream's order, without waiting, on memory of our pool.

@@ -19,9 +19,9 @@
 #define SPARSERT_OP(name, Args)                                  \
   namespace reference { void name(const Args&, const Stream&); } \
   namespace cpu { void name(const Args&, const Stream&); }       \
-  namespace simt { [[gnu::weak]] void name(const Args&, const Stream&); } \
-  namespace cuda { [[gnu::weak]] void name(const Args&, const Stream&); } \
-  inline const Op<Args> name {                                   \
+  namespace simt { void name(const Args&, const Stream&); }      \
+  namespace cuda { void name(const Args&, const Stream&); }      \
+  inline constexpr Op<Args> name {                               \
     #name, &reference::name, &cpu::name,                         \
         detail::if_built<kWithSimt>([] { return &simt::name; }), \
         detail::if_built<kWithCuda>([] { return &cuda::name; })  \

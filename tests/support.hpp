@@ -17,13 +17,18 @@
 namespace sparsert::test {
 
 /// The devices a test runs on: all that are usable here. With SPARSERT_REQUIRE=cuda in the environment a machine
-/// without CUDA fails instead of passing quietly.
+/// without CUDA fails instead of passing quietly. SPARSERT_TEST_DEVICE=simt leaves all others out.
 inline std::vector<Device> devices_under_test() {
   const char* const required = std::getenv("SPARSERT_REQUIRE");
   if (required != nullptr && std::string(required) == "cuda" && !cuda::is_available()) {
     ADD_FAILURE() << "SPARSERT_REQUIRE=cuda, but " << cuda::status().detail;
   }
-  return devices();
+  std::vector<Device> chosen = devices();
+  if (const char* const only = std::getenv("SPARSERT_TEST_DEVICE"); only != nullptr) {
+    std::erase_if(chosen, [only](const Device& device) { return to_string(device) != only; });
+    EXPECT_FALSE(chosen.empty()) << "SPARSERT_TEST_DEVICE=" << only << " is not a usable device";
+  }
+  return chosen;
 }
 
 inline const std::vector<int> kThreadCounts{1, 2, 3, 8};
