@@ -1,0 +1,19 @@
+# Tests that are scripts: the info program, the installed library, and the rules that no compiler checks.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+add_test(NAME info COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/info_test.py
+  $<TARGET_FILE:sparsert_info> $<TARGET_FILE:sparsert> $<IF:$<BOOL:${SPARSERT_SANITIZE}>,5,0.1>)
+set_tests_properties(info PROPERTIES LABELS unit RUN_SERIAL ON)
+
+set(install_test ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/install/install_test.py)
+set(install_arguments --build ${PROJECT_BINARY_DIR} --cmake ${CMAKE_COMMAND} --compiler ${CMAKE_CXX_COMPILER}
+  --generator ${CMAKE_GENERATOR})
+add_test(NAME installed COMMAND ${install_test} installed ${install_arguments})
+add_test(NAME subproject COMMAND ${install_test} subproject ${install_arguments}
+  "--setting=-DCMAKE_BUILD_TYPE=${CMAKE_BUILD_TYPE}" "--setting=-DCMAKE_CXX_FLAGS=${CMAKE_CXX_FLAGS}"
+  "--setting=-DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" --setting=-DSPARSERT_CUDA=OFF
+  "--setting=-DSPARSERT_SIMT=${SPARSERT_SIMT}")
+set_tests_properties(installed subproject PROPERTIES LABELS install TIMEOUT 900)
+
+add_test(NAME lint COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/lint.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(lint PROPERTIES LABELS lint)
