@@ -16,4 +16,5 @@ add_test(NAME subproject COMMAND ${install_test} subproject ${install_arguments}
 set_tests_properties(installed subproject PROPERTIES LABELS install TIMEOUT 900)
 
 add_test(NAME lint COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/lint.py ${PROJECT_SOURCE_DIR})
-set_tests_properties(lint PROPERTIES LABELS lint)
+add_test(NAME lint_rules COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/lint_test.py)
+set_tests_properties(lint lint_rules PROPERTIES LABELS lint)

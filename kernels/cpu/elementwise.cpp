@@ -1,7 +1,8 @@
 // kernels/cpu/elementwise.cpp — elementwise operations with Highway and TBB.
 //
-// Plain loops over branchless forms, compiled once per instruction set: the compiler vectorizes them. What matters is
-// memory: an output too large for the caches is written past them, by way of a block that stays in the first level.
+// ReLU is Highway; the rest are plain loops over branchless forms, compiled once per instruction set, that the compiler
+// vectorizes. 16-bit floats are widened and narrowed a block at a time. What matters is memory: an output too large for
+// the caches is written past them, by way of a block that stays in the first level.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
 #include <hwy/foreach_target.h>
@@ -12,6 +13,7 @@
 
 #include "device/parallel.hpp"
 #include "kernels/cpu/branchless.hpp"
+#include "kernels/cpu/half.hpp"
 #include "kernels/cpu/simd.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/elementwise.hpp"
@@ -54,128 +56,158 @@ void write_past_cache(const T* from, T* to, int64_t n) {
   std::memcpy(target + i, source + i, static_cast<size_t>(bytes - i));
 }
 
-/// out[i] = f(i) for the part. `f` has no branches, or few.
+/// Calls f(i, n, out) for n elements from i on, a block at a time; `out` is where they go.
 template <class T, class F>
-void fill(const Part& part, T* out, const F& f) {
-  if (!part.past_cache) {
-    for (int64_t i = part.begin; i < part.end; ++i) out[i] = f(i);
-    return;
-  }
+void in_blocks(const Part& part, T* out, const F& f) {
   T block[kBlock];
   for (int64_t i = part.begin; i < part.end; i += kBlock) {
     const int64_t n = std::min(kBlock, part.end - i);
-    for (int64_t j = 0; j < n; ++j) block[j] = f(i + j);
-    write_past_cache(block, out + i, n);
-  }
-  hwy::FlushStream();
-}
-
-template <class T>
-struct Relu {
-  const T* x;
-  T operator()(int64_t i) const { return branchless::relu(x[i]); }
-};
-
-template <class T>
-struct ReluBackward {
-  const T* grad;
-  const T* x;
-  T operator()(int64_t i) const { return branchless::relu_gradient(grad[i], x[i]); }
-};
-
-template <class To, class From>
-struct Convert {
-  const From* x;
-  To operator()(int64_t i) const { return branchless::convert<To>(x[i]); }
-};
-
-template <class From>
-struct ToBoolean {
-  const From* x;
-  uint8_t operator()(int64_t i) const { return branchless::widen(x[i]) != 0; }
-};
-
-/// An operand that is read with its stride of 0 or 1.
-template <class T, bool kRepeated>
-struct Operand {
-  const T* x;
-  T operator[](int64_t i) const { return x[kRepeated ? 0 : i]; }
-};
-
-template <BinaryOp kOp, class T, bool kRepeatX, bool kRepeatY>
-struct Arithmetic {
-  Operand<T, kRepeatX> x;
-  Operand<T, kRepeatY> y;
-  T operator()(int64_t i) const {
-    if constexpr (branchless::is_16_bit_float<T>) {
-      return branchless::narrow<T>(apply(kOp, branchless::widen(x[i]), branchless::widen(y[i])));
+    if (part.past_cache) {
+      f(i, n, block);
+      write_past_cache(block, out + i, n);
     } else {
-      return apply(kOp, x[i], y[i]);
+      f(i, n, out + i);
     }
   }
-};
+  if (part.past_cache) hwy::FlushStream();
+}
 
-template <BinaryOp kOp, class T>
-void binary_of(const BinaryArgs& args, const Part& part) {
-  const auto* x = static_cast<const T*>(args.x);
-  const auto* y = static_cast<const T*>(args.y);
-  auto* out = static_cast<T*>(args.out);
-  if (args.x_stride == 0) {
-    fill(part, out, Arithmetic<kOp, T, true, false>{{x}, {y}});
-  } else if (args.y_stride == 0) {
-    fill(part, out, Arithmetic<kOp, T, false, true>{{x}, {y}});
+/// to[j] = f(j) for a block. `f` has no branches, or few; it comes by value, since a byte stored could be part of it.
+template <class T, class F>
+HWY_INLINE void fill_block(int64_t n, T* to, const F f) {
+  for (int64_t j = 0; j < n; ++j) to[j] = f(j);
+}
+
+/// n elements in the type they are computed in: themselves, or widened into `scratch`.
+template <class T>
+HWY_INLINE const Compute<T>* widened(const T* x, int64_t n, [[maybe_unused]] Compute<T>* scratch) {
+  if constexpr (branchless::is_16_bit_float<T>) {
+    widen_all(x, scratch, n);
+    return scratch;
   } else {
-    fill(part, out, Arithmetic<kOp, T, false, false>{{x}, {y}});
+    return x;
   }
 }
 
-void relu_f32(const float* x, float* out, int64_t n, bool past_cache) {
-  const hn::ScalableTag<float> d;
-  const auto zero = hn::Zero(d);
+/// The vector of ReLU: what is at most `bound` becomes 0. As integers, the 16-bit floats from -0 to -Inf are the
+/// lowest.
+template <class T, class D, class V>
+HWY_INLINE V relu_vector(D d, V v) {
+  using Lane = hn::TFromD<D>;
+  if constexpr (std::is_floating_point_v<Lane>) {
+    return hn::IfThenZeroElse(hn::Le(v, hn::Zero(d)), v);
+  } else if constexpr (branchless::is_16_bit_float<T>) {
+    constexpr auto kBound = static_cast<int16_t>(0x8000 | branchless::kInfinity<T>);
+    return hn::IfThenElseZero(hn::Gt(v, hn::Set(d, kBound)), v);
+  } else {
+    return hn::IfThenElseZero(hn::Gt(v, hn::Zero(d)), v);
+  }
+}
+
+template <class T>
+void relu_of_type(const T* x, T* out, int64_t n, bool past_cache) {
+  using Lane = std::conditional_t<branchless::is_16_bit_float<T>, int16_t, T>;
+  const hn::ScalableTag<Lane> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto relu_vector = [&](auto v) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(v, zero), v); };
+  const auto* from = reinterpret_cast<const Lane*>(x);
+  auto* to = reinterpret_cast<Lane*>(out);
   int64_t i = 0;
   if (past_cache) {
-    const auto misaligned = reinterpret_cast<uintptr_t>(out) / sizeof(float) % static_cast<uintptr_t>(lanes);
+    const auto misaligned = reinterpret_cast<uintptr_t>(to) / sizeof(Lane) % static_cast<uintptr_t>(lanes);
     const int64_t head = misaligned == 0 ? 0 : lanes - static_cast<int64_t>(misaligned);
-    for (; i < head && i < n; ++i) out[i] = relu_of(x[i]);
+    for (; i < head && i < n; ++i) out[i] = branchless::relu(x[i]);
     for (; i + 4 * lanes <= n; i += 4 * lanes) {
-      const auto a = hn::LoadU(d, x + i);
-      const auto b = hn::LoadU(d, x + i + lanes);
-      const auto c = hn::LoadU(d, x + i + 2 * lanes);
-      const auto e = hn::LoadU(d, x + i + 3 * lanes);
-      hn::Stream(relu_vector(a), d, out + i);
-      hn::Stream(relu_vector(b), d, out + i + lanes);
-      hn::Stream(relu_vector(c), d, out + i + 2 * lanes);
-      hn::Stream(relu_vector(e), d, out + i + 3 * lanes);
+      const auto a = hn::LoadU(d, from + i);
+      const auto b = hn::LoadU(d, from + i + lanes);
+      const auto c = hn::LoadU(d, from + i + 2 * lanes);
+      const auto e = hn::LoadU(d, from + i + 3 * lanes);
+      hn::Stream(relu_vector<T>(d, a), d, to + i);
+      hn::Stream(relu_vector<T>(d, b), d, to + i + lanes);
+      hn::Stream(relu_vector<T>(d, c), d, to + i + 2 * lanes);
+      hn::Stream(relu_vector<T>(d, e), d, to + i + 3 * lanes);
     }
     hwy::FlushStream();
   }
-  for (; i + lanes <= n; i += lanes) hn::StoreU(relu_vector(hn::LoadU(d, x + i)), d, out + i);
-  for (; i < n; ++i) out[i] = relu_of(x[i]);
+  for (; i + lanes <= n; i += lanes) hn::StoreU(relu_vector<T>(d, hn::LoadU(d, from + i)), d, to + i);
+  for (; i < n; ++i) out[i] = branchless::relu(x[i]);
+}
+
+/// Unsigned values are their own ReLU.
+template <>
+void relu_of_type(const uint8_t* x, uint8_t* out, int64_t n, bool past_cache) {
+  if (past_cache) write_past_cache(x, out, n);
+  else if (x != out) std::memcpy(out, x, static_cast<size_t>(n));
+  if (past_cache) hwy::FlushStream();
+}
+
+template <BinaryOp kOp, class T>
+void binary_of(const BinaryArgs& args, const Part& part) {
+  using C = Compute<T>;
+  const auto* x = static_cast<const T*>(args.x);
+  const auto* y = static_cast<const T*>(args.y);
+  in_blocks(part, static_cast<T*>(args.out), [&](int64_t i, int64_t n, T* to) HWY_ATTR {
+    C wide_x[kBlock];
+    C wide_y[kBlock];
+    C result[kBlock];
+    C* const results = branchless::is_16_bit_float<T> ? result : reinterpret_cast<C*>(to);
+    if (args.x_stride == 0) {
+      const C a = widen(*x);
+      const C* const b = widened(y + i, n, wide_y);
+      fill_block(n, results, [=](int64_t j) HWY_ATTR { return apply(kOp, a, b[j]); });
+    } else if (args.y_stride == 0) {
+      const C* const a = widened(x + i, n, wide_x);
+      const C b = widen(*y);
+      fill_block(n, results, [=](int64_t j) HWY_ATTR { return apply(kOp, a[j], b); });
+    } else {
+      const C* const a = widened(x + i, n, wide_x);
+      const C* const b = widened(y + i, n, wide_y);
+      fill_block(n, results, [=](int64_t j) HWY_ATTR { return apply(kOp, a[j], b[j]); });
+    }
+    if constexpr (branchless::is_16_bit_float<T>) narrow_all(result, to, n);
+  });
+}
+
+template <class To, class From>
+void convert_block(const From* x, int64_t n, To* to) {
+  if constexpr (std::is_same_v<To, From>) {
+    std::memmove(to, x, static_cast<size_t>(n) * sizeof(To));
+  } else if constexpr (branchless::is_16_bit_float<From>) {
+    if constexpr (std::is_same_v<To, float>) {
+      widen_all(x, to, n);
+    } else {
+      float wide[kBlock];
+      widen_all(x, wide, n);
+      convert_block<To, float>(wide, n, to);
+    }
+  } else if constexpr (branchless::is_16_bit_float<To> && std::is_same_v<From, float>) {
+    narrow_all(x, to, n);
+  } else {
+    fill_block(n, to, [=](int64_t j) HWY_ATTR { return branchless::convert<To>(x[j]); });
+  }
 }
 
 }  // namespace
 
 void relu_part(const UnaryArgs& args, const Part& part) {
-  if (args.dtype == DType::float32) {
-    const auto* x = static_cast<const float*>(args.x);
-    relu_f32(x + part.begin, static_cast<float*>(args.out) + part.begin, part.end - part.begin, part.past_cache);
-    return;
-  }
-  dispatch_any("relu", args.dtype,
-               [&]<class T>() { fill(part, static_cast<T*>(args.out), Relu<T>{static_cast<const T*>(args.x)}); });
+  dispatch_any("relu", args.dtype, [&]<class T>() HWY_ATTR {
+    const int64_t n = part.end - part.begin;
+    relu_of_type(static_cast<const T*>(args.x) + part.begin, static_cast<T*>(args.out) + part.begin, n,
+                 part.past_cache);
+  });
 }
 
 void relu_backward_part(const ReluBackwardArgs& args, const Part& part) {
-  dispatch_any("relu_backward", args.dtype, [&]<class T>() {
-    const ReluBackward<T> f{static_cast<const T*>(args.grad), static_cast<const T*>(args.x)};
-    fill(part, static_cast<T*>(args.out), f);
+  dispatch_any("relu_backward", args.dtype, [&]<class T>() HWY_ATTR {
+    const auto* grad = static_cast<const T*>(args.grad);
+    const auto* x = static_cast<const T*>(args.x);
+    in_blocks(part, static_cast<T*>(args.out), [=](int64_t i, int64_t n, T* to) HWY_ATTR {
+      fill_block(n, to, [=](int64_t j) HWY_ATTR { return branchless::relu_gradient(grad[i + j], x[i + j]); });
+    });
   });
 }
 
 void binary_part(const BinaryArgs& args, const Part& part) {
-  dispatch_any("binary", args.dtype, [&]<class T>() {
+  dispatch_any("binary", args.dtype, [&]<class T>() HWY_ATTR {
     switch (args.op) {
       case BinaryOp::add: return binary_of<BinaryOp::add, T>(args, part);
       case BinaryOp::subtract: return binary_of<BinaryOp::subtract, T>(args, part);
@@ -185,49 +217,54 @@ void binary_part(const BinaryArgs& args, const Part& part) {
 }
 
 void power_part(const PowerArgs& args, const Part& part) {
-  dispatch_any("power", args.dtype, [&]<class T>() {
+  dispatch_any("power", args.dtype, [&]<class T>() HWY_ATTR {
+    using C = Compute<T>;
     const auto* x = static_cast<const T*>(args.x);
-    auto* out = static_cast<T*>(args.out);
-    Compute<T> base[kBlock];
-    Compute<T> result[kBlock];
-    T block[kBlock];
-    for (int64_t i = part.begin; i < part.end; i += kBlock) {
-      const int64_t n = std::min(kBlock, part.end - i);
-      for (int64_t j = 0; j < n; ++j) base[j] = branchless::widen(x[i + j]);
-      std::fill_n(result, n, Compute<T>{1});  // 1 · x is x, also for NaN
+    in_blocks(part, static_cast<T*>(args.out), [&](int64_t i, int64_t n, T* to) HWY_ATTR {
+      C wide[kBlock];
+      C result[kBlock];
+      const C* const base = widened(x + i, n, wide);
+      std::fill_n(result, n, C{1});  // 1 · x is x
       for (int e = 0; e < args.exponent; ++e) {
-        for (int64_t j = 0; j < n; ++j) result[j] = apply(BinaryOp::multiply, result[j], base[j]);
+        fill_block(n, result,
+                   [=, r = +result](int64_t j) HWY_ATTR { return apply(BinaryOp::multiply, r[j], base[j]); });
       }
-      for (int64_t j = 0; j < n; ++j) block[j] = branchless::narrow<T>(result[j]);
-      if (part.past_cache) write_past_cache(block, out + i, n);
-      else std::copy_n(block, n, out + i);
-    }
-    if (part.past_cache) hwy::FlushStream();
+      convert_block<T, C>(result, n, to);
+    });
   });
 }
 
 void cast_part(const CastArgs& args, const Part& part) {
-  dispatch_any("cast", args.from, [&]<class From>() {
+  dispatch_any("cast", args.from, [&]<class From>() HWY_ATTR {
     const auto* x = static_cast<const From*>(args.x);
     if (args.to == DType::boolean) {
-      fill(part, static_cast<uint8_t*>(args.out), ToBoolean<From>{x});
+      in_blocks(part, static_cast<uint8_t*>(args.out), [=](int64_t i, int64_t n, uint8_t* to) HWY_ATTR {
+        fill_block(n, to, [=](int64_t j) HWY_ATTR { return static_cast<uint8_t>(is_nonzero(x[i + j])); });
+      });
       return;
     }
-    dispatch_any("cast", args.to, [&]<class To>() { fill(part, static_cast<To*>(args.out), Convert<To, From>{x}); });
+    dispatch_any("cast", args.to, [&]<class To>() HWY_ATTR {
+      in_blocks(part, static_cast<To*>(args.out),
+                [=](int64_t i, int64_t n, To* to) HWY_ATTR { convert_block<To, From>(x + i, n, to); });
+    });
   });
 }
 
 bool equal_part(const EqualArgs& args, const Part& part) {
   bool same = true;
-  dispatch_any("equal", args.dtype, [&]<class T>() {
+  dispatch_any("equal", args.dtype, [&]<class T>() HWY_ATTR {
+    using C = Compute<T>;
     const auto* x = static_cast<const T*>(args.x);
     const auto* y = static_cast<const T*>(args.y);
-    for (int64_t i = part.begin; i < part.end; i += kBlock) {
-      const int64_t end = std::min(part.end, i + kBlock);
+    C wide_x[kBlock];
+    C wide_y[kBlock];
+    for (int64_t i = part.begin; i < part.end && same; i += kBlock) {
+      const int64_t n = std::min(kBlock, part.end - i);
+      const C* const a = widened(x + i, n, wide_x);
+      const C* const b = widened(y + i, n, wide_y);
       int different = 0;
-      for (int64_t j = i; j < end; ++j) different |= branchless::widen(x[j]) != branchless::widen(y[j]);
-      same = same && different == 0;
-      if (!same) return;
+      for (int64_t j = 0; j < n; ++j) different |= a[j] != b[j];
+      same = different == 0;
     }
   });
   return same;
@@ -280,7 +317,11 @@ void binary(const BinaryArgs& args, const Stream&) {
   });
 }
 
-void power(const PowerArgs& args, const Stream&) {
+void power(const PowerArgs& args, const Stream& stream) {
+  if (args.exponent == 2) {  // the common one, in a single pass
+    binary({args.dtype, BinaryOp::multiply, args.n, args.x, 1, args.x, 1, args.out}, stream);
+    return;
+  }
   in_parts(args.n, size_of(args.dtype), args.x == args.out, [&](const Part& part) {
     HWY_DYNAMIC_DISPATCH(power_part)(args, part);
   });

@@ -1,32 +1,552 @@
-// tests/ops/elementwise_test.cpp — ReLU, arithmetic, casts and comparison on every device, to the bit.
+// tests/ops/elementwise_test.cpp — ReLU, arithmetic, powers, casts and comparison on every device, to the bit.
+#include <atomic>
+#include <functional>
+#include <thread>
+#include <utility>
+
+#include "device/cpu.hpp"
 #include "tests/support.hpp"
 
 namespace sparsert::test {
 namespace {
 
-std::vector<float> relu_oracle(const std::vector<float>& x) {
-  std::vector<float> out;
-  for (const float v : x) out.push_back(std::isnan(v) ? v : v > 0 ? v : 0.0f);
+/// Runs every CPU instruction set that the machine has, and puts the one in use back.
+class EveryTarget {
+ public:
+  EveryTarget() : before_(cpu_target()) {}
+  ~EveryTarget() { set_cpu_target(before_); }
+  EveryTarget(const EveryTarget&) = delete;
+  EveryTarget& operator=(const EveryTarget&) = delete;
+
+  template <class F>
+  void run(F&& f) {
+    for (const std::string& target : cpu_targets()) {
+      set_cpu_target(target);
+      SCOPED_TRACE(target);
+      f();
+    }
+  }
+
+ private:
+  std::string before_;
+};
+
+const std::vector<std::int64_t> kSizes{0, 1, 7, 31, 32, 33, 63, 64, 65, 255, 256, 257, 511, 512, 513, 32'003};
+
+// ---- Values as doubles, by definition. Independent of the library's conversions.
+
+double value_of(float16 x) {
+  const int exponent = x.bits >> 10 & 31;
+  const int mantissa = x.bits & 1023;
+  const double sign = (x.bits & 0x8000) != 0 ? -1 : 1;
+  if (exponent == 31) return mantissa != 0 ? std::nan("") : sign * std::numeric_limits<double>::infinity();
+  return sign * (exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25));
+}
+
+double value_of(bfloat16 x) {
+  const int exponent = x.bits >> 7 & 255;
+  const int mantissa = x.bits & 127;
+  const double sign = (x.bits & 0x8000) != 0 ? -1 : 1;
+  if (exponent == 255) return mantissa != 0 ? std::nan("") : sign * std::numeric_limits<double>::infinity();
+  return sign * (exponent == 0 ? std::ldexp(mantissa, -133) : std::ldexp(128 + mantissa, exponent - 134));
+}
+
+template <class T>
+double value_of(T x) {
+  return static_cast<double>(x);
+}
+
+/// The T nearest to x, ties to even: found among all of them by bisection, since bits order like magnitudes.
+template <class T>
+T nearest16(double x) {
+  constexpr std::uint16_t kInfinity = std::is_same_v<T, float16> ? 0x7c00 : 0x7f80;
+  if (std::isnan(x)) return {0x7fff};
+  const std::uint16_t sign = std::signbit(x) ? 0x8000 : 0;
+  const double magnitude = std::fabs(x);
+  std::uint16_t low = 0;
+  std::uint16_t high = kInfinity;
+  while (high - low > 1) {
+    const auto middle = static_cast<std::uint16_t>((low + high) / 2);
+    (value_of(T{middle}) <= magnitude ? low : high) = middle;
+  }
+  if (magnitude == std::numeric_limits<double>::infinity()) return {static_cast<std::uint16_t>(sign | kInfinity)};
+  // Infinity stands where the next finite number would be.
+  const double below = value_of(T{low});
+  const double above =
+      high == kInfinity ? 2 * below - value_of(T{static_cast<std::uint16_t>(low - 1)}) : value_of(T{high});
+  const bool up = magnitude - below > above - magnitude || (magnitude - below == above - magnitude && low % 2 == 1);
+  return {static_cast<std::uint16_t>(sign | (up ? high : low))};
+}
+
+/// x rounded once to T by the definition of the type.
+template <class T>
+T rounded(double x) {
+  if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) return nearest16<T>(x);
+  else return static_cast<T>(x);
+}
+
+template <class T>
+std::vector<T> values_of(Values kind, std::int64_t n, std::uint64_t seed) {
+  return make_values<T>(kind, n, seed);
+}
+
+template <class T>
+bool is_nan(T x) {
+  return std::isnan(value_of(x));
+}
+
+template <class T>
+::testing::AssertionResult same(const Tensor& got, const std::vector<T>& expected) {
+  const auto host = to_vector<T>(got);
+  if (host.size() != expected.size()) return ::testing::AssertionFailure() << host.size() << " elements";
+  if (std::memcmp(host.data(), expected.data(), host.size() * sizeof(T)) == 0) return ::testing::AssertionSuccess();
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (is_nan(host[i]) && is_nan(expected[i])) continue;
+    if (std::memcmp(&host[i], &expected[i], sizeof(T)) != 0) {
+      return ::testing::AssertionFailure()
+             << "element " << i << ": got " << value_of(host[i]) << ", expected " << value_of(expected[i]);
+    }
+  }
+  return ::testing::AssertionSuccess();
+}
+
+/// Applies f to every pair of elements.
+template <class T, class F>
+std::vector<T> zip(const std::vector<T>& x, const std::vector<T>& y, F f) {
+  std::vector<T> out;
+  for (std::size_t i = 0; i < x.size(); ++i) out.push_back(f(x[i], y[i]));
   return out;
 }
 
-const std::vector<std::int64_t> kSizes{0, 1, 7, 31, 32, 33, 63, 64, 65, 255, 256, 257, 32'003};
+template <class T>
+T relu_oracle(T x) {
+  return is_nan(x) || value_of(x) > 0 ? x : T{};
+}
 
-TEST(Relu, SameBitsOnEveryDevice) {
+template <class T>
+T relu_backward_oracle(T grad, T x) {
+  if (is_nan(x)) return x;
+  return value_of(x) > 0 ? grad : T{};
+}
+
+/// One operation on two elements, exact in double or long double, rounded once.
+template <class T>
+T arithmetic_oracle(char op, T a, T b) {
+  if constexpr (std::is_integral_v<T>) {
+    const auto x = static_cast<std::uint64_t>(a);
+    const auto y = static_cast<std::uint64_t>(b);
+    return static_cast<T>(op == '+' ? x + y : op == '-' ? x - y : x * y);
+  } else if constexpr (std::is_same_v<T, double> || std::is_same_v<T, float>) {
+    return op == '+' ? a + b : op == '-' ? a - b : a * b;
+  } else {
+    // Float holds the operands; its sums and products, rounded to 16 bits, are what the contract asks for.
+    const auto x = static_cast<float>(value_of(a));
+    const auto y = static_cast<float>(value_of(b));
+    return rounded<T>(op == '+' ? x + y : op == '-' ? x - y : x * y);
+  }
+}
+
+template <class T>
+class EveryDtype : public ::testing::Test {};
+using Types = ::testing::Types<std::uint8_t, std::int32_t, std::int64_t, float16, bfloat16, float, double>;
+TYPED_TEST_SUITE(EveryDtype, Types);
+
+TYPED_TEST(EveryDtype, Relu) {
   for (const Device& device : devices_under_test()) {
     for (const std::int64_t n : kSizes) {
       for (const Values kind : kAllValues) {
-        const auto x = make_values(kind, n, 7);
-        EXPECT_TRUE(same_bits(relu(Tensor::from(x, {n}, device)), relu_oracle(x)))
-            << to_string(device) << " n=" << n << " " << to_string(kind);
+        const auto x = values_of<TypeParam>(kind, n, 7);
+        std::vector<TypeParam> expected;
+        for (const TypeParam v : x) expected.push_back(relu_oracle(v));
+        const Tensor tensor = Tensor::from(x, {n}, device);
+        EXPECT_TRUE(same(relu(tensor), expected)) << to_string(device) << " " << n << " " << to_string(kind);
+        Tensor in_place = tensor.clone();
+        relu_(in_place);
+        EXPECT_TRUE(same(in_place, expected)) << to_string(device) << " in place";
+        EXPECT_TRUE(same(tensor, x)) << "the input changed";
       }
     }
   }
 }
 
+TYPED_TEST(EveryDtype, ReluBackward) {
+  for (const Device& device : devices_under_test()) {
+    for (const std::int64_t n : kSizes) {
+      for (const Values kind : kAllValues) {
+        const auto x = values_of<TypeParam>(kind, n, 1);
+        const auto grad = values_of<TypeParam>(Values::special, n, 2);
+        const auto expected = zip(grad, x, relu_backward_oracle<TypeParam>);
+        const Tensor got = relu_backward(Tensor::from(grad, {n}, device), Tensor::from(x, {n}, device));
+        EXPECT_TRUE(same(got, expected)) << to_string(device) << " " << n << " " << to_string(kind);
+      }
+    }
+  }
+}
+
+TYPED_TEST(EveryDtype, Arithmetic) {
+  using Function = Tensor (*)(const Tensor&, const Tensor&, const Stream&);
+  const std::vector<std::pair<char, Function>> operations{{'+', add}, {'-', subtract}, {'*', multiply}};
+  for (const Device& device : devices_under_test()) {
+    for (const std::int64_t n : kSizes) {
+      for (const Values kind : kAllValues) {
+        const auto x = values_of<TypeParam>(kind, n, 3);
+        const auto y = values_of<TypeParam>(kind, n, 4);
+        const Tensor a = Tensor::from(x, {n}, device);
+        const Tensor b = Tensor::from(y, {n}, device);
+        for (const auto& [op, function] : operations) {
+          const auto oracle = [op = op](TypeParam u, TypeParam v) { return arithmetic_oracle(op, u, v); };
+          EXPECT_TRUE(same(function(a, b, {}), zip(x, y, oracle)))
+              << to_string(device) << " " << op << " " << n << " " << to_string(kind);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(EveryDtype, ArithmeticWithAScalarOperand) {
+  using T = TypeParam;
+  using Function = Tensor (*)(const Tensor&, const Tensor&, const Stream&);
+  const std::vector<std::pair<char, Function>> operations{{'+', add}, {'-', subtract}, {'*', multiply}};
+  const auto x = values_of<T>(Values::wide, 1003, 5);
+  const T scalar = rounded<T>(3);
+  const std::vector<T> scalars(x.size(), scalar);
+  for (const Device& device : devices_under_test()) {
+    const Tensor a = Tensor::from(x, {17, 59}, device);
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{1, 1, 1}}) {
+      const Tensor b = Tensor::from(std::vector<T>{scalar}, shape, device);
+      for (const auto& [op, function] : operations) {
+        const auto oracle = [op = op](T u, T v) { return arithmetic_oracle(op, u, v); };
+        const Tensor right = function(a, b, {});
+        EXPECT_EQ(right.shape(), a.shape());
+        EXPECT_TRUE(same(right, zip(x, scalars, oracle))) << to_string(device) << " " << op;
+        EXPECT_TRUE(same(function(b, a, {}), zip(scalars, x, oracle))) << to_string(device) << " " << op;
+      }
+    }
+  }
+}
+
+TYPED_TEST(EveryDtype, Power) {
+  using T = TypeParam;
+  for (const Device& device : devices_under_test()) {
+    for (const Values kind : {Values::normal, Values::small_integers, Values::special, Values::wide}) {
+      const auto x = values_of<T>(kind, 1027, 6);
+      for (const int exponent : {0, 1, 2, 3, 5}) {
+        std::vector<T> expected;
+        for (const T v : x) {
+          if constexpr (std::is_integral_v<T>) {
+            std::uint64_t product = 1;
+            for (int e = 0; e < exponent; ++e) product *= static_cast<std::uint64_t>(v);
+            expected.push_back(static_cast<T>(product));
+          } else if constexpr (std::is_same_v<T, double>) {
+            double product = 1;
+            for (int e = 0; e < exponent; ++e) product *= v;
+            expected.push_back(product);
+          } else {
+            float product = 1;
+            for (int e = 0; e < exponent; ++e) product *= static_cast<float>(value_of(v));
+            expected.push_back(rounded<T>(product));
+          }
+        }
+        EXPECT_TRUE(same(power(Tensor::from(x, {1027}, device), exponent), expected))
+            << to_string(device) << " " << to_string(kind) << " to the " << exponent;
+      }
+    }
+  }
+}
+
+TYPED_TEST(EveryDtype, EqualSeesEachElement) {
+  using T = TypeParam;
+  for (const Device& device : devices_under_test()) {
+    for (const std::int64_t n : {1, 33, 513, 70'001}) {
+      if (device.type == Device::Type::simt && n > 1000) continue;  // 10,000 times as slow
+      const auto x = values_of<T>(Values::small_integers, n, 8);
+      const Tensor a = Tensor::from(x, {n}, device);
+      EXPECT_TRUE(equal(a, a.clone())) << to_string(device) << " " << n;
+      for (const std::int64_t at : {std::int64_t{0}, n / 2, n - 1}) {
+        auto y = x;
+        y[static_cast<std::size_t>(at)] = rounded<T>(77);
+        EXPECT_FALSE(equal(a, Tensor::from(y, {n}, device))) << to_string(device) << " " << n << " at " << at;
+      }
+    }
+    const Tensor nothing = Tensor::empty({0}, dtype_of<T>, device);
+    EXPECT_TRUE(equal(nothing, nothing));
+  }
+}
+
+TYPED_TEST(EveryDtype, GuardsSurvive) {
+  using T = TypeParam;
+  if constexpr (std::is_arithmetic_v<T>) {
+    for (const Device& device : devices_under_test()) {
+      if (!device.is_host()) continue;  // the guards are host memory
+      for (const std::int64_t n : {1, 31, 33, 1000}) {
+        Guarded<T> x({n}, device, static_cast<T>(3));
+        relu_(x.tensor());
+        EXPECT_TRUE(same(x.tensor(), std::vector<T>(static_cast<std::size_t>(n), static_cast<T>(3))));
+      }
+    }
+  }
+}
+
+/// A period of values, repeated up to n of them.
+template <class T>
+std::vector<T> repeated(const std::vector<T>& period, std::int64_t n) {
+  std::vector<T> all;
+  all.reserve(static_cast<std::size_t>(n) + period.size());
+  while (static_cast<std::int64_t>(all.size()) < n) all.insert(all.end(), period.begin(), period.end());
+  all.resize(static_cast<std::size_t>(n));
+  return all;
+}
+
+TYPED_TEST(EveryDtype, ThreadsAndInstructionSetsGiveTheSameBits) {
+  using T = TypeParam;
+  // Above the limits from which the CPU splits the work, and writes past the caches.
+  const std::int64_t n = (std::int64_t{17} << 20) / static_cast<std::int64_t>(sizeof(T)) + 13;
+  const auto x = values_of<T>(Values::special, 4099, 9);
+  const auto y = values_of<T>(Values::wide, 4099, 10);
+  const Tensor a = Tensor::from(repeated(x, n), {n});
+  const Tensor b = Tensor::from(repeated(y, n), {n});
+  std::vector<T> ones;
+  for (const T v : x) ones.push_back(relu_oracle(v));
+  const auto expected_relu = repeated(ones, n);
+  const auto expected_sum = repeated(zip(x, y, [](T u, T v) { return arithmetic_oracle('+', u, v); }), n);
+  const auto expected_backward = repeated(zip(y, x, relu_backward_oracle<T>), n);
+  const auto expected_cast = repeated(x, n);
+  const auto check = [&] {
+    EXPECT_TRUE(same(relu(a), expected_relu));
+    EXPECT_TRUE(same(add(a, b), expected_sum));
+    EXPECT_TRUE(same(relu_backward(b, a), expected_backward));
+    EXPECT_TRUE(same(cast(cast(a, DType::float64), dtype_of<T>), expected_cast));
+  };
+  for (const int threads : kThreadCounts) {
+    const Threads set(threads);
+    SCOPED_TRACE(threads);
+    check();
+  }
+  const Threads two(2);
+  EveryTarget().run(check);
+}
+
+TYPED_TEST(EveryDtype, ViewsThatAreNotAligned) {
+  using T = TypeParam;
+  const std::int64_t n = 2051;
+  const auto x = values_of<T>(Values::normal, n + 8, 11);
+  for (const Device& device : devices_under_test()) {
+    if (!device.is_host()) continue;  // wraps host memory
+    for (int shift = 0; shift < 8; ++shift) {
+      auto memory = x;
+      const std::vector<T> part(x.begin() + shift, x.begin() + shift + n);
+      std::vector<T> expected;
+      for (const T v : part) expected.push_back(relu_oracle(v));
+      Tensor tensor = Tensor::wrap(memory.data() + shift, {n}, dtype_of<T>, device, [] {});
+      EXPECT_TRUE(same(relu(tensor), expected)) << to_string(device) << " " << shift;
+      EXPECT_TRUE(same(add(tensor, tensor), zip(part, part, [](T u, T v) { return arithmetic_oracle('+', u, v); })));
+      relu_(tensor);
+      EXPECT_TRUE(same(tensor, expected)) << to_string(device) << " in place, " << shift;
+    }
+  }
+}
+
+// ---- Casts.
+
+template <class T>
+std::vector<T> every_pattern() {
+  std::vector<T> all;
+  for (int bits = 0; bits < 65'536; ++bits) all.push_back(T{static_cast<std::uint16_t>(bits)});
+  return all;
+}
+
+/// Devices for tests of 65,536 elements: all of them, simt too.
+template <class F>
+void on_every_device_and_target(F f) {
+  EveryTarget targets;
+  for (const Device& device : devices_under_test()) {
+    SCOPED_TRACE(to_string(device));
+    if (device == cpu_device) targets.run([&] { f(device); });
+    else f(device);
+  }
+}
+
+template <class Half>
+void check_every_pattern_widens() {
+  const auto all = every_pattern<Half>();
+  std::vector<float> floats;
+  std::vector<double> doubles;
+  std::vector<std::uint8_t> booleans;
+  for (const Half x : all) {
+    floats.push_back(static_cast<float>(value_of(x)));
+    doubles.push_back(value_of(x));
+    booleans.push_back(value_of(x) != 0);
+  }
+  on_every_device_and_target([&](const Device& device) {
+    const Tensor x = Tensor::from(all, {65'536}, device);
+    EXPECT_TRUE(same(cast(x, DType::float32), floats));
+    EXPECT_TRUE(same(cast(x, DType::float64), doubles));
+    EXPECT_TRUE(same(cast(cast(x, DType::float32), dtype_of<Half>), all));
+    EXPECT_TRUE(same(cast(cast(x, DType::float64), dtype_of<Half>), all));
+    EXPECT_EQ(to_vector<std::uint8_t>(cast(cast(x, DType::boolean), DType::uint8)), booleans);
+  });
+}
+
+TEST(Cast, EveryFloat16Widens) { check_every_pattern_widens<float16>(); }
+TEST(Cast, EveryBfloat16Widens) { check_every_pattern_widens<bfloat16>(); }
+
+/// Every representable value, every midpoint between two, and their neighbors in float and double.
+template <class Half>
+void check_every_boundary_rounds() {
+  std::vector<float> floats;
+  std::vector<double> doubles;
+  constexpr std::uint16_t kInfinity = std::is_same_v<Half, float16> ? 0x7c00 : 0x7f80;
+  for (std::uint16_t bits = 0; bits <= kInfinity; ++bits) {
+    const double low = value_of(Half{bits});
+    const double high = bits == kInfinity ? low : value_of(Half{static_cast<std::uint16_t>(bits + 1)});
+    const double middle =
+        bits + 1 >= kInfinity ? low * (1 + std::ldexp(1, std::is_same_v<Half, float16> ? -12 : -9)) : (low + high) / 2;
+    for (const double sign : {1.0, -1.0}) {
+      for (const double x : {low * sign, middle * sign}) {
+        const auto f = static_cast<float>(x);
+        for (const float v : {f, std::nextafter(f, -INFINITY), std::nextafter(f, INFINITY)}) floats.push_back(v);
+        for (const double v : {x, std::nextafter(x, -INFINITY), std::nextafter(x, INFINITY)}) doubles.push_back(v);
+      }
+    }
+  }
+  for (const double x :
+       {65504.0, 65519.0, 65520.0, 65521.0, 1e300, 1e-300, 4.9e-324, 0x1p-25, 0x1.000001p-25, 0x1p-134}) {
+    floats.push_back(static_cast<float>(x));
+    doubles.push_back(-x);
+  }
+  std::vector<Half> from_floats;
+  std::vector<Half> from_doubles;
+  for (const float x : floats) from_floats.push_back(nearest16<Half>(x));
+  for (const double x : doubles) from_doubles.push_back(nearest16<Half>(x));
+  on_every_device_and_target([&](const Device& device) {
+    const auto length = [](const auto& v) { return Shape{static_cast<std::int64_t>(v.size())}; };
+    EXPECT_TRUE(same(cast(Tensor::from(floats, length(floats), device), dtype_of<Half>), from_floats));
+    EXPECT_TRUE(same(cast(Tensor::from(doubles, length(doubles), device), dtype_of<Half>), from_doubles));
+  });
+}
+
+TEST(Cast, EveryBoundaryOfFloat16) { check_every_boundary_rounds<float16>(); }
+TEST(Cast, EveryBoundaryOfBfloat16) { check_every_boundary_rounds<bfloat16>(); }
+
+TEST(Cast, IntegersTo16BitFloatsRoundOnce) {
+  std::vector<std::int64_t> values{0, 1, -1, 2047, 2048, 2049, 2050, 2051, 65519, 65520, 65535, 65536};
+  for (int shift = 8; shift < 63; ++shift) {
+    for (const std::int64_t offset : {-129, -128, -1, 0, 1, 127, 128, 129}) {
+      values.push_back((std::int64_t{1} << shift) + offset);
+      values.push_back(-(std::int64_t{1} << shift) + offset);
+      values.push_back((std::int64_t{0x101} << (shift - 8)) + offset);  // halfway between two bfloat16, and beside
+    }
+  }
+  std::vector<bfloat16> brain;
+  std::vector<float16> half;
+  // long double holds every int64; so does the sum of two doubles, the rest of which only breaks ties.
+  for (const std::int64_t v : values) {
+    const auto nearest = static_cast<double>(v);
+    const auto rest = static_cast<long double>(v) - static_cast<long double>(nearest);
+    const double nudged = rest == 0 ? nearest : std::nextafter(nearest, rest > 0 ? INFINITY : -INFINITY);
+    brain.push_back(nearest16<bfloat16>(nudged));
+    half.push_back(nearest16<float16>(nudged));
+  }
+  for (const Device& device : devices_under_test()) {
+    const Tensor x = Tensor::from(values, {static_cast<std::int64_t>(values.size())}, device);
+    EXPECT_TRUE(same(cast(x, DType::bfloat16), brain)) << to_string(device);
+    EXPECT_TRUE(same(cast(x, DType::float16), half)) << to_string(device);
+  }
+}
+
+/// Toward zero, saturating, NaN -> 0: by the definition, in long double.
+template <class To, class From>
+To saturated(From x) {
+  const auto v = static_cast<long double>(value_of(x));
+  if (std::isnan(v)) return 0;
+  if (v >= static_cast<long double>(std::numeric_limits<To>::max())) return std::numeric_limits<To>::max();
+  if (v <= static_cast<long double>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
+  return static_cast<To>(v);
+}
+
+template <class To, class From>
+void check_saturates(const std::vector<From>& x) {
+  std::vector<To> expected;
+  for (const From v : x) expected.push_back(saturated<To>(v));
+  on_every_device_and_target([&](const Device& device) {
+    const Tensor tensor = Tensor::from(x, {static_cast<std::int64_t>(x.size())}, device);
+    EXPECT_TRUE(same(cast(tensor, dtype_of<To>), expected)) << to_string(dtype_of<From>);
+  });
+}
+
+template <class From>
+void check_saturates_from() {
+  std::vector<From> x;
+  for (const double limit : {0.0, 1.0, 255.0, 256.0, 2147483647.0, 2147483648.0, 9223372036854775807.0, 1e38, 1e300}) {
+    const auto v = static_cast<From>(limit);
+    for (const From near : {v, std::nextafter(v, From(-INFINITY)), std::nextafter(v, From(INFINITY)), v + From(0.5)}) {
+      x.push_back(near);
+      x.push_back(-near);
+    }
+  }
+  x.push_back(std::numeric_limits<From>::quiet_NaN());
+  x.push_back(std::numeric_limits<From>::denorm_min());
+  for (const Values kind : kAllValues) {
+    const auto more = make_values<From>(kind, 100, 12);
+    x.insert(x.end(), more.begin(), more.end());
+  }
+  check_saturates<std::uint8_t>(x);
+  check_saturates<std::int32_t>(x);
+  check_saturates<std::int64_t>(x);
+}
+
+TEST(Cast, FloatsSaturate) { check_saturates_from<float>(); }
+TEST(Cast, DoublesSaturate) { check_saturates_from<double>(); }
+
+TEST(Cast, Every16BitFloatSaturates) {
+  check_saturates<std::uint8_t>(every_pattern<float16>());
+  check_saturates<std::int32_t>(every_pattern<float16>());
+  check_saturates<std::uint8_t>(every_pattern<bfloat16>());
+  check_saturates<std::int32_t>(every_pattern<bfloat16>());
+  check_saturates<std::int64_t>(every_pattern<bfloat16>());
+}
+
+TEST(Cast, IntegersWrapAndWiden) {
+  const std::vector<std::int64_t> x{0,          1,          -1,          255,       256,      -256,
+                                    2147483647, 2147483648, -2147483649, INT64_MAX, INT64_MIN};
+  std::vector<std::int32_t> narrow;
+  std::vector<std::uint8_t> bytes;
+  std::vector<float> floats;
+  std::vector<double> doubles;
+  for (const std::int64_t v : x) {
+    narrow.push_back(static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<std::uint64_t>(v))));
+    bytes.push_back(static_cast<std::uint8_t>(static_cast<std::uint64_t>(v)));
+    floats.push_back(static_cast<float>(v));
+    doubles.push_back(static_cast<double>(v));
+  }
+  for (const Device& device : devices_under_test()) {
+    const Tensor tensor = Tensor::from(x, {11}, device);
+    EXPECT_TRUE(same(cast(tensor, DType::int32), narrow)) << to_string(device);
+    EXPECT_TRUE(same(cast(tensor, DType::uint8), bytes)) << to_string(device);
+    EXPECT_TRUE(same(cast(tensor, DType::float32), floats)) << to_string(device);
+    EXPECT_TRUE(same(cast(tensor, DType::float64), doubles)) << to_string(device);
+    EXPECT_TRUE(same(cast(cast(tensor, DType::boolean), DType::int64),
+                     std::vector<std::int64_t>{0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}));
+  }
+}
+
+// ---- Special values, and what is refused.
+
 TEST(Relu, NegativeZeroGivesPositiveZero) {
   for (const Device& device : devices_under_test()) {
     EXPECT_TRUE(same_bits(relu(Tensor::from(std::vector<float>{-0.0f}, {1}, device)), std::vector<float>{0.0f}));
+    const Tensor half = Tensor::from(std::vector<float16>{{0x8000}, {0xfc00}, {0x7c00}, {0x8001}}, {4}, device);
+    EXPECT_EQ(to_vector<float16>(relu(half)), (std::vector<float16>{{0}, {0}, {0x7c00}, {0}}));
+  }
+}
+
+TEST(Equal, KnowsZeroNanShapeAndDtype) {
+  for (const Device& device : devices_under_test()) {
+    const auto one = [&](float v) { return Tensor::from(std::vector<float>{v}, {1}, device); };
+    EXPECT_TRUE(equal(one(0.0f), one(-0.0f)));
+    EXPECT_FALSE(equal(one(NAN), one(NAN)));
+    EXPECT_FALSE(equal(one(1), one(1).reshape({1, 1})));
+    EXPECT_FALSE(equal(one(1), cast(one(1), DType::float64)));
   }
 }
 
@@ -38,6 +558,63 @@ TEST(Arithmetic, SquaresOfOneToNinetyNineAgreeWithTheCpu) {
   for (const Device& device : devices_under_test()) {
     EXPECT_TRUE(equal(power(x.to(device), 2).cpu(), expected)) << to_string(device);
   }
+}
+
+TEST(Elementwise, RefusesBadOperands) {
+  const Tensor x = Tensor::zeros({2, 3}, DType::float32);
+  const Tensor elsewhere = Tensor::zeros({2, 3}, DType::float32, {Device::Type::reference, 0});
+  using Operation = std::function<Tensor(const Tensor&, const Tensor&)>;
+  const std::vector<std::pair<std::string, Operation>> operations{
+      {"add", [](const Tensor& a, const Tensor& b) { return add(a, b); }},
+      {"subtract", [](const Tensor& a, const Tensor& b) { return subtract(a, b); }},
+      {"multiply", [](const Tensor& a, const Tensor& b) { return multiply(a, b); }},
+      {"relu_backward", [](const Tensor& a, const Tensor& b) { return relu_backward(a, b); }},
+  };
+  for (const auto& [name, operation] : operations) {
+    const auto refuses = [&, name = name, operation = operation](const Tensor& y, std::vector<std::string> words) {
+      words.insert(words.begin(), name + ":");
+      expect_error(ErrorCode::invalid_argument, words, [&] { operation(x, y); });
+    };
+    refuses(Tensor::zeros({3, 2}, DType::float32), {"(3, 2)", "(2, 3)"});
+    refuses(Tensor::zeros({6}, DType::float32), {"(6,)"});
+    refuses(Tensor::zeros({0}, DType::float32), {"(0,)"});
+    refuses(Tensor::zeros({2, 3}, DType::float64), {"float64", "float32"});
+    refuses(elsewhere, {"reference", "cpu"});
+  }
+  expect_error(ErrorCode::invalid_argument, {"equal:", "reference", "cpu"}, [&] { equal(x, elsewhere); });
+  for (const int exponent : {-1, 1025, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()}) {
+    expect_error(ErrorCode::invalid_argument, {"power:", std::to_string(exponent)}, [&] { power(x, exponent); });
+  }
+}
+
+TEST(Elementwise, RefusesAStreamOfAnotherDevice) {
+  const Tensor x = Tensor::zeros({2}, DType::float32);
+  const Stream stream({Device::Type::reference, 0});
+  const std::vector<std::string> words{"reference", "cpu"};
+  expect_error(ErrorCode::invalid_argument, words, [&] { add(x, x, stream); });
+  expect_error(ErrorCode::invalid_argument, words, [&] { power(x, 2, stream); });
+  expect_error(ErrorCode::invalid_argument, words, [&] { cast(x, DType::int32, stream); });
+  expect_error(ErrorCode::invalid_argument, words, [&] { equal(x, x, stream); });
+  expect_error(ErrorCode::invalid_argument, words, [&] { relu(x, stream); });
+  expect_error(ErrorCode::invalid_argument, words, [&] { relu_backward(x, x, stream); });
+  Tensor y = Tensor::from(std::vector<float>{-1, 2}, {2});
+  expect_error(ErrorCode::invalid_argument, words, [&] { relu_(y, stream); });
+  EXPECT_TRUE(same_bits(y, std::vector<float>{-1, 2}));
+}
+
+TEST(Elementwise, ManyThreadsAtOnceGiveTheSameBits) {
+  const auto values = make_values(Values::special, 5000, 13);
+  const Tensor x = Tensor::from(values, {5000});
+  const auto expected = to_vector<float>(relu(x));
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) wrong += !same_bits(relu(x), expected);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 }  // namespace
