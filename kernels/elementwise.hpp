@@ -101,12 +101,12 @@ constexpr float round_to_odd(X x) {
       } else {
         const auto back = static_cast<std::int64_t>(nearest);
         if (back == static_cast<std::int64_t>(x)) return nearest;
-        above = (back < 0) ? back < static_cast<std::int64_t>(x) : back > static_cast<std::int64_t>(x);
+        above = (x < 0) ? back < static_cast<std::int64_t>(x) : back > static_cast<std::int64_t>(x);
       }
     } else {
       const auto back = static_cast<X>(nearest);
       if (back == x) return nearest;
-      above = (back < 0) ? back < x : back > x;
+      above = (x < 0) ? back < x : back > x;
     }
     return std::bit_cast<float>((bits & 0x80000000u) | (above ? magnitude - 1 : magnitude + 1));
   }

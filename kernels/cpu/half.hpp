@@ -1,7 +1,8 @@
 // kernels/cpu/half.hpp — 16-bit floats to float32 and back, a vector at a time.
 //
-// The bits are those of dtype.hpp's conversions, on every target; Highway's own narrowing truncates on some.
-// Include after <hwy/foreach_target.h>. The include guard is Highway's per-target toggle.
+// The bits are those of dtype.hpp's conversions, on every target. Highway's own narrowing truncates on some; where it
+// is the processor's instruction, it rounds to nearest even, and is used. Include after <hwy/foreach_target.h>. The
+// include guard is Highway's per-target toggle.
 #if defined(SPARSERT_KERNELS_CPU_HALF_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARSERT_KERNELS_CPU_HALF_HPP
 #undef SPARSERT_KERNELS_CPU_HALF_HPP
@@ -18,6 +19,12 @@ namespace sparsert::backend::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2 && !defined(HWY_DISABLE_F16C)
+inline constexpr bool kHasF16Instructions = true;
+#else
+inline constexpr bool kHasF16Instructions = false;
+#endif
+
 template <class D>
 using Bits16 = hn::Vec<hn::Rebind<uint16_t, D>>;
 
@@ -25,10 +32,12 @@ using Bits16 = hn::Vec<hn::Rebind<uint16_t, D>>;
 template <class T, class D>
 HWY_INLINE hn::Vec<D> widen_vector(D d, Bits16<D> x) {
   const hn::RebindToUnsigned<D> bits;
-  const auto wide = hn::PromoteTo(bits, x);
   if constexpr (std::is_same_v<T, bfloat16>) {
-    return hn::BitCast(d, hn::ShiftLeft<16>(wide));
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(bits, x)));
+  } else if constexpr (kHasF16Instructions) {
+    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), x));
   } else {
+    const auto wide = hn::PromoteTo(bits, x);
     const auto exponent_mask = hn::Set(bits, 0x0f800000u);
     const auto rebias = hn::Set(bits, 112u << 23);
     const auto magnitude = hn::ShiftLeft<13>(hn::And(wide, hn::Set(bits, 0x7fffu)));
@@ -54,24 +63,32 @@ HWY_INLINE Bits16<D> narrow_vector(D d, hn::Vec<D> x) {
   const auto all = hn::BitCast(bits, x);
   const auto magnitude = hn::And(all, hn::Set(bits, 0x7fffffff));
   const auto is_nan = hn::Gt(magnitude, hn::Set(bits, 0x7f800000));
-  const auto sign = hn::And(hn::ShiftRight<16>(all), hn::Set(bits, 0x8000));
-  constexpr int kDropped = std::is_same_v<T, bfloat16> ? 16 : 13;
-  const auto odd = hn::And(hn::ShiftRight<kDropped>(magnitude), hn::Set(bits, 1));
-  const auto to_even = hn::Add(odd, hn::Set(bits, (1 << (kDropped - 1)) - 1));
-  auto result = hn::Zero(bits);
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    result = hn::ShiftRight<16>(hn::Add(magnitude, to_even));
+  const hn::Rebind<uint16_t, D> half_bits;
+  if constexpr (std::is_same_v<T, float16> && kHasF16Instructions) {
+    // The instruction keeps the upper bits of a NaN: these give 0x7fff.
+    const auto numbers = hn::IfThenElse(is_nan, hn::Set(bits, 0x7fffe000), all);
+    const hn::Rebind<hwy::float16_t, D> half;
+    return hn::BitCast(half_bits, hn::DemoteTo(half, hn::BitCast(d, numbers)));
   } else {
-    const auto rebased = hn::Sub(magnitude, hn::Set(bits, 112 << 23));
-    const auto normal = hn::ShiftRight<13>(hn::Add(rebased, to_even));
-    // Beside one half, whose unit in the last place is 2^-24, the sum rounds to the units of a subnormal.
-    const auto beside_half = hn::Add(hn::BitCast(d, magnitude), hn::Set(d, 0.5f));
-    const auto subnormal = hn::Sub(hn::BitCast(bits, beside_half), hn::Set(bits, 0x3f000000));
-    const auto finite = hn::IfThenElse(hn::Lt(magnitude, hn::Set(bits, 0x38800000)), subnormal, normal);
-    result = hn::IfThenElse(hn::Gt(magnitude, hn::Set(bits, 0x477fefff)), hn::Set(bits, 0x7c00), finite);
+    const auto sign = hn::And(hn::ShiftRight<16>(all), hn::Set(bits, 0x8000));
+    constexpr int kDropped = std::is_same_v<T, bfloat16> ? 16 : 13;
+    const auto odd = hn::And(hn::ShiftRight<kDropped>(magnitude), hn::Set(bits, 1));
+    const auto to_even = hn::Add(odd, hn::Set(bits, (1 << (kDropped - 1)) - 1));
+    auto result = hn::Zero(bits);
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      result = hn::ShiftRight<16>(hn::Add(magnitude, to_even));
+    } else {
+      const auto rebased = hn::Sub(magnitude, hn::Set(bits, 112 << 23));
+      const auto normal = hn::ShiftRight<13>(hn::Add(rebased, to_even));
+      // Beside one half, whose unit in the last place is 2^-24, the sum rounds to the units of a subnormal.
+      const auto beside_half = hn::Add(hn::BitCast(d, magnitude), hn::Set(d, 0.5f));
+      const auto subnormal = hn::Sub(hn::BitCast(bits, beside_half), hn::Set(bits, 0x3f000000));
+      const auto finite = hn::IfThenElse(hn::Lt(magnitude, hn::Set(bits, 0x38800000)), subnormal, normal);
+      result = hn::IfThenElse(hn::Gt(magnitude, hn::Set(bits, 0x477fefff)), hn::Set(bits, 0x7c00), finite);
+    }
+    const auto chosen = hn::IfThenElse(is_nan, hn::Set(bits, 0x7fff), hn::Or(result, sign));
+    return hn::DemoteTo(half_bits, chosen);
   }
-  const auto chosen = hn::IfThenElse(is_nan, hn::Set(bits, 0x7fff), hn::Or(result, sign));
-  return hn::DemoteTo(hn::Rebind<uint16_t, D>(), chosen);
 }
 
 /// out[i] = x[i] for n elements.
