@@ -55,6 +55,18 @@ template <class To, class From>
   return floored < kAbove ? converted : std::numeric_limits<To>::max();
 }
 
+/// The float32 that is x or, where x lies between two, the one with the odd significand: rounding that to 16 bits is
+/// rounding x once.
+[[gnu::always_inline]] constexpr float round_to_odd(double x) {
+  const auto nearest = static_cast<float>(x);
+  const auto back = static_cast<double>(nearest);
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(nearest);
+  const double magnitude = x < 0 ? -x : x;
+  const double got = x < 0 ? -back : back;
+  const std::uint32_t step = (got < magnitude ? 1u : 0u) - (got > magnitude ? 1u : 0u);  // none for NaN
+  return std::bit_cast<float>((bits & 1u) != 0 ? bits : bits + step);
+}
+
 template <class To, class From>
 [[gnu::always_inline]] constexpr To convert(From value) {
   if constexpr (std::is_integral_v<To> && !std::is_integral_v<From>) return saturate<To>(widen(value));

@@ -181,6 +181,10 @@ void convert_block(const From* x, int64_t n, To* to) {
     }
   } else if constexpr (branchless::is_16_bit_float<To> && std::is_same_v<From, float>) {
     narrow_all(x, to, n);
+  } else if constexpr (branchless::is_16_bit_float<To> && !std::is_same_v<From, int64_t>) {
+    float odd[kBlock];  // double holds every value of the other types
+    fill_block(n, odd, [=](int64_t j) HWY_ATTR { return branchless::round_to_odd(static_cast<double>(x[j])); });
+    narrow_all(odd, to, n);
   } else {
     fill_block(n, to, [=](int64_t j) HWY_ATTR { return branchless::convert<To>(x[j]); });
   }
