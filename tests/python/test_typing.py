@@ -74,19 +74,25 @@ def test_everything_public_is_documented_and_exported():
             assert getattr(module, name).__doc__, name
 
 
-def run_mypy(tmp_path, code):
+@pytest.fixture(scope="module")
+def run_mypy(tmp_path_factory):
     mypy = pytest.importorskip("mypy.api")
-    (tmp_path / "sample.py").write_text(code)
-    out, error, status = mypy.run(["--strict", "--no-incremental", "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "sample.py")])
-    return status, out + error
+    folder = tmp_path_factory.mktemp("typing")  # one cache: NumPy's stubs are read once
+
+    def run(code):
+        (folder / "sample.py").write_text(code)
+        out, error, status = mypy.run(["--strict", "--cache-dir", str(folder / "cache"), str(folder / "sample.py")])
+        return status, out + error
+
+    return run
 
 
-def test_user_code_is_strictly_typed(tmp_path):
-    status, out = run_mypy(tmp_path, SAMPLE)
+def test_user_code_is_strictly_typed(run_mypy):
+    status, out = run_mypy(SAMPLE)
     assert status == 0, out
 
 
-def test_wrong_user_code_is_found(tmp_path):
-    status, out = run_mypy(tmp_path, "import sparsert as sp\n" + "\n".join(WRONG) + "\n")
+def test_wrong_user_code_is_found(run_mypy):
+    status, out = run_mypy("import sparsert as sp\n" + "\n".join(WRONG) + "\n")
     lines = {int(line.split(":")[1]) for line in out.splitlines() if ": error:" in line}
     assert status == 1 and lines == set(range(2, 2 + len(WRONG))), out
