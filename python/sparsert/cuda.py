@@ -6,8 +6,17 @@ from . import _sparsert
 from ._sparsert import DeviceProperties as DeviceProperties
 
 __all__ = [
-    "DeviceProperties", "current_device", "device_count", "driver_version", "get_device_name", "get_device_properties",
-    "is_available", "set_device", "synchronize", "unavailable_reason", "version",
+    "DeviceProperties",
+    "current_device",
+    "device_count",
+    "driver_version",
+    "get_device_name",
+    "get_device_properties",
+    "is_available",
+    "set_device",
+    "synchronize",
+    "unavailable_reason",
+    "version",
 ]
 
 

@@ -20,8 +20,6 @@ def magnitude(x: ArrayLike, amount: float) -> Tensor:
     return _sparsert.prune_magnitude(x, amount)
 
 
-def global_magnitude(
-    tensors: Mapping[str, ArrayLike], amount: float
-) -> dict[str, Tensor]:
+def global_magnitude(tensors: Mapping[str, ArrayLike], amount: float) -> dict[str, Tensor]:
     """The same over all tensors as if they were one, in the mapping's order; all of one dtype and device."""
     return dict(_sparsert.prune_global_magnitude(list(tensors.items()), amount))

@@ -12,8 +12,18 @@ if TYPE_CHECKING:
     from . import _sparsert
 
 __all__ = [
-    "Array", "ArrayLike", "ArrayOperand", "Convertible", "DType", "DTypeLike", "MatrixLike", "Operand", "Order",
-    "Output", "ShapeLike", "WeightLike",
+    "Array",
+    "ArrayLike",
+    "ArrayOperand",
+    "Convertible",
+    "DType",
+    "DTypeLike",
+    "MatrixLike",
+    "Operand",
+    "Order",
+    "Output",
+    "ShapeLike",
+    "WeightLike",
 ]
 
 #: What NumPy gives and writes to.

@@ -13,15 +13,31 @@ from conftest import DTYPES, run_python, same_bits, values_of
 
 import sparsert as sp
 
-CODES = {"bool": (6, 8), "uint8": (1, 8), "int32": (0, 32), "int64": (0, 64), "float16": (2, 16), "bfloat16": (4, 16),
-         "float32": (2, 32), "float64": (2, 64)}
+CODES = {
+    "bool": (6, 8),
+    "uint8": (1, 8),
+    "int32": (0, 32),
+    "int64": (0, 64),
+    "float16": (2, 16),
+    "bfloat16": (4, 16),
+    "float32": (2, 32),
+    "float64": (2, 64),
+}
 
 
 class DlTensor(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32),
-                ("rank", ctypes.c_int32), ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16),
-                ("shape", ctypes.POINTER(ctypes.c_int64)), ("strides", ctypes.POINTER(ctypes.c_int64)),
-                ("byte_offset", ctypes.c_uint64)]
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    ]
 
 
 DELETER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -34,23 +50,47 @@ class Legacy(ctypes.Structure):
 
 class Versioned(ctypes.Structure):
     name, used = b"dltensor_versioned", b"used_dltensor_versioned"
-    _fields_ = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("context", ctypes.c_void_p),
-                ("deleter", DELETER), ("flags", ctypes.c_uint64), ("tensor", DlTensor)]
+    _fields_ = [
+        ("major", ctypes.c_uint32),
+        ("minor", ctypes.c_uint32),
+        ("context", ctypes.c_void_p),
+        ("deleter", DELETER),
+        ("flags", ctypes.c_uint64),
+        ("tensor", DlTensor),
+    ]
 
 
 api = ctypes.pythonapi
-api.PyCapsule_New.restype, api.PyCapsule_New.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+api.PyCapsule_New.restype, api.PyCapsule_New.argtypes = (
+    ctypes.py_object,
+    [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
+)
 api.PyCapsule_IsValid.argtypes = [ctypes.py_object, ctypes.c_char_p]
 api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
-api.PyCapsule_GetPointer.restype, api.PyCapsule_GetPointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+api.PyCapsule_GetPointer.restype, api.PyCapsule_GetPointer.argtypes = (
+    ctypes.c_void_p,
+    [ctypes.py_object, ctypes.c_char_p],
+)
 api.PyCapsule_SetName.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
 class Producer:
     """Offers an array's memory, and counts how often it is given back."""
 
-    def __init__(self, array, layout=Versioned, flags=0, major=1, device=(1, 0), dtype=None, strides="array", offset=0,
-                 address=None, shape=None, lanes=1):
+    def __init__(
+        self,
+        array,
+        layout=Versioned,
+        flags=0,
+        major=1,
+        device=(1, 0),
+        dtype=None,
+        strides="array",
+        offset=0,
+        address=None,
+        shape=None,
+        lanes=1,
+    ):
         self.array, self.layout, self.device, self.deleted, self.asked = array, layout, device, 0, []
         shape = array.shape if shape is None else shape
         self.shape = (ctypes.c_int64 * len(shape))(*shape)
@@ -63,8 +103,17 @@ class Producer:
         self.deleter = DELETER(self.delete)  # kept: ctypes' function must outlive the structure
         self.managed.deleter = self.deleter
         code, bits = dtype or CODES[array.dtype.name]
-        self.managed.tensor = DlTensor(array.ctypes.data if address is None else address, *device, len(shape), code, bits, lanes,
-                                       self.shape, self.strides, offset)
+        self.managed.tensor = DlTensor(
+            array.ctypes.data if address is None else address,
+            *device,
+            len(shape),
+            code,
+            bits,
+            lanes,
+            self.shape,
+            self.strides,
+            offset,
+        )
         self.capsule = api.PyCapsule_New(ctypes.addressof(self.managed), layout.name, None)
 
     def delete(self, address):
@@ -159,12 +208,19 @@ def test_strides_and_offsets():
     assert sp.tensor(unaligned).shape == (2, 2)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(dtype=(0, 16)), "DLPack type code 0 of 16 bits and 1 lane"), (dict(dtype=(5, 64)), "type code 5"),
-    (dict(lanes=4), "4 lane"), (dict(device=(8, 0)), "DLPack device type 8, expected a CPU or a CUDA device"),
-    (dict(major=2), "DLPack version 2, expected 1"), (dict(shape=(-1,), strides=None), "shape: got .* no negative"),
-    (dict(shape=(2**40, 2**40), strides=None), "overflows"), (dict(address=0), "null pointer"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(dtype=(0, 16)), "DLPack type code 0 of 16 bits and 1 lane"),
+        (dict(dtype=(5, 64)), "type code 5"),
+        (dict(lanes=4), "4 lane"),
+        (dict(device=(8, 0)), "DLPack device type 8, expected a CPU or a CUDA device"),
+        (dict(major=2), "DLPack version 2, expected 1"),
+        (dict(shape=(-1,), strides=None), "shape: got .* no negative"),
+        (dict(shape=(2**40, 2**40), strides=None), "overflows"),
+        (dict(address=0), "null pointer"),
+    ],
+)
 def test_what_cannot_be_taken_is_left_to_its_owner(arguments, message):
     producer = Producer(np.ones(3), **arguments)
     with pytest.raises(ValueError, match=message):
@@ -356,4 +412,6 @@ def test_reference_counts_over_many_rounds():
         gc.collect()
         assert (sys.getrefcount(array), sys.getrefcount(x), sys.getrefcount(x.dtype)) == counts
         assert resident() - memory < 4 << 20, resident() - memory
-        """, timeout=300)
+        """,
+        timeout=300,
+    )

@@ -11,7 +11,9 @@ NUMBERS = ["uint8", "int32", "int64", *FLOATS]
 
 
 def relu_of(x):
-    return np.where(np.isnan(x), x, np.where(x > 0, x, np.zeros((), x.dtype))) if x.dtype.kind == "f" else np.maximum(x, 0)
+    return (
+        np.where(np.isnan(x), x, np.where(x > 0, x, np.zeros((), x.dtype))) if x.dtype.kind == "f" else np.maximum(x, 0)
+    )
 
 
 @pytest.mark.parametrize("dtype", NUMBERS)
@@ -37,9 +39,16 @@ def test_numbers_take_the_tensors_dtype_and_shape(dtype, shape, device, random):
     a = sp.tensor(x, device=device)
     three = np.array(3, dtype)
     for number in [3, np.float32(3) if dtype in FLOATS else np.int16(3)]:
-        for result, expected in [(a + number, x + three), (number + a, x + three), (a - number, x - three),
-                                 (number - a, three - x), (a * number, x * three), (number * a, x * three),
-                                 (sp.add(number, a), x + three), (sp.subtract(a, number), x - three)]:
+        for result, expected in [
+            (a + number, x + three),
+            (number + a, x + three),
+            (a - number, x - three),
+            (number - a, three - x),
+            (a * number, x * three),
+            (number * a, x * three),
+            (sp.add(number, a), x + three),
+            (sp.subtract(a, number), x - three),
+        ]:
             assert result.device == device
             same_bits(result.cpu().numpy(), np.asarray(expected))
 
@@ -52,8 +61,19 @@ def test_float_numbers():
     assert (sp.tensor(x) + True).tolist() == [2.0, -1.0]
 
 
-@pytest.mark.parametrize("dtype, number", [("int32", 0.5), ("int32", 2**31), ("int64", 2**63), ("uint8", -1), ("uint8", 256),
-                                           ("bool", 1), ("float32", 10**400), ("float32", np.complex64(1))])
+@pytest.mark.parametrize(
+    "dtype, number",
+    [
+        ("int32", 0.5),
+        ("int32", 2**31),
+        ("int64", 2**63),
+        ("uint8", -1),
+        ("uint8", 256),
+        ("bool", 1),
+        ("float32", 10**400),
+        ("float32", np.complex64(1)),
+    ],
+)
 def test_numbers_that_the_dtype_cannot_hold(dtype, number):
     with pytest.raises(ValueError, match=f"add: y is .*, expected .* for a tensor of {dtype}"):
         sp.tensor([1], dtype=dtype) + number
@@ -115,7 +135,11 @@ def test_equal(device):
 
 def test_comparison_operators_are_not_guessed():
     x = sp.tensor([1.0])
-    for compare in [lambda: x == sp.tensor([1.0]), lambda: x != np.ones(1, np.float32), lambda: np.ones(1, np.float32) == x]:
+    for compare in [
+        lambda: x == sp.tensor([1.0]),
+        lambda: x != np.ones(1, np.float32),
+        lambda: np.ones(1, np.float32) == x,
+    ]:
         with pytest.raises(TypeError, match="equal"):
             compare()
     assert (x == None) is False and (x != None) is True and x in [x]  # noqa: E711

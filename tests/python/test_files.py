@@ -13,7 +13,9 @@ import sparsert as sp
 
 @pytest.fixture
 def state(random):
-    return {f"layer.{dtype}": values_of(dtype, (3, 5), random) for dtype in DTYPES} | {"empty": np.zeros((0, 2), np.float32)}
+    return {f"layer.{dtype}": values_of(dtype, (3, 5), random) for dtype in DTYPES} | {
+        "empty": np.zeros((0, 2), np.float32)
+    }
 
 
 def test_round_trip(state, tmp_path, device):
@@ -42,7 +44,9 @@ def test_the_reference_library_agrees(state, tmp_path):
 
 def test_a_state_is_a_mapping(state, device):
     s = sp.StateDict(state, metadata={"a": "b"})
-    assert len(s) == len(state) and list(s) == s.keys() == list(state) and "empty" in s and "none" not in s and 1 not in s
+    assert (
+        len(s) == len(state) and list(s) == s.keys() == list(state) and "empty" in s and "none" not in s and 1 not in s
+    )
     assert [name for name, _ in s.items()] == list(state) and len(s.values()) == len(state)
     assert dict(s).keys() == state.keys() and s.get("none") is None and s.get("none", 3) == 3
     same_bits(s.get("layer.int32").numpy(), state["layer.int32"])
@@ -87,8 +91,13 @@ def bad_files():
 
     one = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
     return {
-        "empty": b"", "short": b"\1\2", "huge header": struct.pack("<Q", 2**63), "truncated header": struct.pack("<Q", 50) + b"{",
-        "no JSON": file(b"not json"), "truncated data": file(one, b"1234"), "trailing data": file(one, b"123456789"),
+        "empty": b"",
+        "short": b"\1\2",
+        "huge header": struct.pack("<Q", 2**63),
+        "truncated header": struct.pack("<Q", 50) + b"{",
+        "no JSON": file(b"not json"),
+        "truncated data": file(one, b"1234"),
+        "trailing data": file(one, b"123456789"),
         "bad dtype": file({"w": {"dtype": "Q9", "shape": [2], "data_offsets": [0, 8]}}, b"12345678"),
         "negative": file({"w": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}}, b"12345678"),
         "overflow": file({"w": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}}, b"12345678"),

@@ -86,7 +86,8 @@ def test_fork_after_use():
             assert status == 0, status
         assert sp.relu(x).numpy().sum() == before[0]
         print("done")
-        """)
+        """
+    )
     assert "done" in result.stdout
 
 
@@ -103,7 +104,8 @@ def test_multiprocessing_with_fork():
         square(100_000)
         with multiprocessing.get_context("fork").Pool(2) as pool:
             assert pool.map(square, [3, 4]) == [[0, 1, 4], [0, 1, 4, 9]]
-        """)
+        """
+    )
 
 
 def test_exit_with_live_tensors():
@@ -136,7 +138,8 @@ def test_exit_with_live_tensors():
         thread.start()
         thread.join()
         print("end")
-        """)
+        """
+    )
     assert result.stdout == "end\n"
     assert result.stderr == ""
 
@@ -166,7 +169,9 @@ def test_nothing_leaks():
                 bad()
             except (TypeError, ValueError, KeyError):
                 pass
-        """, environment=WARN)
+        """,
+        environment=WARN,
+    )
     assert LEAK not in result.stderr and result.stderr == "", result.stderr
 
 
@@ -178,7 +183,9 @@ def test_the_leak_check_can_fail():
 
         x = sp.tensor([1.0])
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(x))  # a reference that nobody gives back
-        """, environment=WARN)
+        """,
+        environment=WARN,
+    )
     assert LEAK in result.stderr
 
 
@@ -201,7 +208,9 @@ def test_interrupt_leaves_things_usable():
         assert sp.relu(np.array([-1.0, 1.0])).tolist() == [0.0, 1.0]
         print("usable")
         """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.2)
@@ -219,7 +228,8 @@ def test_import_is_quick_and_quiet():
         start = time.perf_counter()
         import sparsert
         print(time.perf_counter() - start)
-        """)
+        """
+    )
     assert float(result.stdout) < 1.0 and result.stderr == ""
 
 
@@ -228,10 +238,20 @@ def test_a_small_operation_is_quick():
     x, a = sp.tensor([[1.0]]), sp.Csr([0, 1], [0], [1.0], (1, 1))
     plan = sp.Plan(a, n=1)
     calls = {
-        "add": lambda: x + x, "number": lambda: x * 2.0, "power": lambda: x**2, "relu": lambda: sp.relu(x), "relu_": lambda: sp.relu_(x),
-        "relu_backward": lambda: sp.relu_backward(x, x), "equal": lambda: sp.equal(x, x), "spmm": lambda: sp.spmm(a, x),
-        "plan": lambda: sp.spmm(plan, x), "linear": lambda: sp.linear(x, a), "matmul": lambda: sp.matmul(x, x),
-        "magnitude": lambda: sp.prune.magnitude(x, 0.0), "to_csr": lambda: sp.to_csr(x), "to_dense": lambda: a.to_dense(),
+        "add": lambda: x + x,
+        "number": lambda: x * 2.0,
+        "power": lambda: x**2,
+        "relu": lambda: sp.relu(x),
+        "relu_": lambda: sp.relu_(x),
+        "relu_backward": lambda: sp.relu_backward(x, x),
+        "equal": lambda: sp.equal(x, x),
+        "spmm": lambda: sp.spmm(a, x),
+        "plan": lambda: sp.spmm(plan, x),
+        "linear": lambda: sp.linear(x, a),
+        "matmul": lambda: sp.matmul(x, x),
+        "magnitude": lambda: sp.prune.magnitude(x, 0.0),
+        "to_csr": lambda: sp.to_csr(x),
+        "to_dense": lambda: a.to_dense(),
     }
     slow = {}
     for name, call in calls.items():

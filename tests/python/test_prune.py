@@ -28,7 +28,11 @@ def test_magnitude(dtype, amount, device, random):
 
 
 def test_global_magnitude(device, random):
-    tensors = {"a": values_of("float32", (5, 7), random), "b": values_of("float32", (40,), random), "c": np.zeros(0, np.float32)}
+    tensors = {
+        "a": values_of("float32", (5, 7), random),
+        "b": values_of("float32", (40,), random),
+        "c": np.zeros(0, np.float32),
+    }
     got = sp.prune.global_magnitude({name: sp.tensor(x, device=device) for name, x in tensors.items()}, 0.6)
     assert list(got) == ["a", "b", "c"]
     together = pruned_of(np.concatenate([x.reshape(-1) for x in tensors.values()]), 0.6)

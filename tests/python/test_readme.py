@@ -24,6 +24,12 @@ def test_there_are_blocks_and_they_are_found():
 @pytest.mark.parametrize("number", range(len(blocks())))
 def test_block_runs(number, tmp_path):
     path = os.pathsep.join(sys.path[1:])
-    result = subprocess.run([sys.executable, "-W", "error", "-c", blocks()[number]], cwd=tmp_path, capture_output=True, text=True,
-                            timeout=120, env={**os.environ, "PYTHONPATH": path})
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", blocks()[number]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert result.returncode == 0, result.stderr

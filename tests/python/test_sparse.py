@@ -19,7 +19,7 @@ def example(dtype="float32"):
 def dense_of(offsets, columns, values, shape):
     dense = np.zeros(shape, values.dtype)
     for row in range(shape[0]):
-        dense[row, columns[offsets[row]:offsets[row + 1]]] = values[offsets[row]:offsets[row + 1]]
+        dense[row, columns[offsets[row] : offsets[row + 1]]] = values[offsets[row] : offsets[row + 1]]
     return dense
 
 
@@ -77,24 +77,30 @@ def test_lists_get_the_index_type_that_fits():
     assert sp.Coo([1, 0], [0, 1], [1.0, 2.0], [2, 2]).index_dtype == np.int32
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(row_offsets=[0, 2, 2]), r"csr: row_offsets has shape \(3,\), expected \(4,\)"),
-    (dict(row_offsets=[1, 2, 2, 4]), r"csr: row_offsets\[0\] is 1, expected 0"),
-    (dict(row_offsets=[0, 3, 2, 4]), r"csr: row_offsets\[2\] is 2, expected 3"),
-    (dict(row_offsets=[0, 2, 2, 3]), r"csr: row_offsets\[3\] is 3, expected the number of columns given, 4"),
-    (dict(row_offsets=[0, -1, 2, 4]), r"csr: row_offsets\[1\] is -1"),
-    (dict(columns=[0, 3, 0, 2]), r"csr: columns\[1\] is 3, expected 0 to 2"),
-    (dict(columns=[-1, 2, 0, 2]), r"csr: columns\[0\] is -1"),
-    (dict(columns=[2, 0, 0, 2]), r"csr: columns\[1\] of row 0 is 0 after 2, expected ascending"),
-    (dict(columns=[0, 0, 0, 2]), r"csr: columns\[1\] of row 0 is 0 after 0, a duplicate"),
-    (dict(columns=[0.0, 2.0, 0.0, 2.0]), "csr: columns is float32, expected int32 or int64"),
-    (dict(columns=np.array([0, 2, 0, 2], np.int32), row_offsets=np.array([0, 2, 2, 4])), "csr: columns is int32, expected int64"),
-    (dict(columns=[[0, 2, 0, 2]]), "csr: columns has shape"),
-    (dict(values=[1.0, 2.0]), r"csr: values has shape \(2,\), expected \(4,\)"),
-    (dict(shape=(3,)), r"csr: shape is \(3,\), expected two sizes"),
-    (dict(shape=(3, -1)), r"csr: shape is \(3, -1\), expected two sizes"),
-    (dict(shape=(3, 2**40), columns=np.array([0, 2, 0, 2], np.int32)), "csr: shape is .* needs int64 indices"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(row_offsets=[0, 2, 2]), r"csr: row_offsets has shape \(3,\), expected \(4,\)"),
+        (dict(row_offsets=[1, 2, 2, 4]), r"csr: row_offsets\[0\] is 1, expected 0"),
+        (dict(row_offsets=[0, 3, 2, 4]), r"csr: row_offsets\[2\] is 2, expected 3"),
+        (dict(row_offsets=[0, 2, 2, 3]), r"csr: row_offsets\[3\] is 3, expected the number of columns given, 4"),
+        (dict(row_offsets=[0, -1, 2, 4]), r"csr: row_offsets\[1\] is -1"),
+        (dict(columns=[0, 3, 0, 2]), r"csr: columns\[1\] is 3, expected 0 to 2"),
+        (dict(columns=[-1, 2, 0, 2]), r"csr: columns\[0\] is -1"),
+        (dict(columns=[2, 0, 0, 2]), r"csr: columns\[1\] of row 0 is 0 after 2, expected ascending"),
+        (dict(columns=[0, 0, 0, 2]), r"csr: columns\[1\] of row 0 is 0 after 0, a duplicate"),
+        (dict(columns=[0.0, 2.0, 0.0, 2.0]), "csr: columns is float32, expected int32 or int64"),
+        (
+            dict(columns=np.array([0, 2, 0, 2], np.int32), row_offsets=np.array([0, 2, 2, 4])),
+            "csr: columns is int32, expected int64",
+        ),
+        (dict(columns=[[0, 2, 0, 2]]), "csr: columns has shape"),
+        (dict(values=[1.0, 2.0]), r"csr: values has shape \(2,\), expected \(4,\)"),
+        (dict(shape=(3,)), r"csr: shape is \(3,\), expected two sizes"),
+        (dict(shape=(3, -1)), r"csr: shape is \(3, -1\), expected two sizes"),
+        (dict(shape=(3, 2**40), columns=np.array([0, 2, 0, 2], np.int32)), "csr: shape is .* needs int64 indices"),
+    ],
+)
 def test_bad_csr(arguments, message):
     good = dict(zip(["row_offsets", "columns", "values", "shape"], example()))
     good.update(row_offsets=[0, 2, 2, 4], columns=[0, 2, 0, 2])
@@ -102,13 +108,16 @@ def test_bad_csr(arguments, message):
         sp.Csr(**{**good, **arguments})
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(rows=[0, 3]), r"coo: rows\[1\] is 3, expected 0 to 2"),
-    (dict(columns=[-1, 0]), r"coo: columns\[0\] is -1, expected 0 to 2"),
-    (dict(rows=[0]), "coo: rows has shape"),
-    (dict(values=[1.0]), r"coo: values has shape \(1,\), expected \(2,\)"),
-    (dict(shape=[3, 3, 3]), "coo: shape is"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(rows=[0, 3]), r"coo: rows\[1\] is 3, expected 0 to 2"),
+        (dict(columns=[-1, 0]), r"coo: columns\[0\] is -1, expected 0 to 2"),
+        (dict(rows=[0]), "coo: rows has shape"),
+        (dict(values=[1.0]), r"coo: values has shape \(1,\), expected \(2,\)"),
+        (dict(shape=[3, 3, 3]), "coo: shape is"),
+    ],
+)
 def test_bad_coo(arguments, message):
     good = dict(rows=[0, 1], columns=[0, 1], values=[1.0, 2.0], shape=(3, 3))
     with pytest.raises(ValueError, match=message):

@@ -72,9 +72,16 @@ def odd_layouts():
     record = np.zeros(4, dtype=[("a", "u1"), ("b", "<f4")])
     record["b"] = 1, 2, 3, 4
     return {
-        "columns": base[:, ::2], "negative": base[::-1, ::-1], "transposed": base.T, "broadcast": np.broadcast_to(base[0], (3, 6)),
-        "fortran": np.asfortranarray(base), "unaligned": unaligned, "field": record["b"], "big-endian": base.astype(">f4"),
-        "big-endian integers": base.astype(">i8"), "read-only": np.frombuffer(base.tobytes(), np.float32),
+        "columns": base[:, ::2],
+        "negative": base[::-1, ::-1],
+        "transposed": base.T,
+        "broadcast": np.broadcast_to(base[0], (3, 6)),
+        "fortran": np.asfortranarray(base),
+        "unaligned": unaligned,
+        "field": record["b"],
+        "big-endian": base.astype(">f4"),
+        "big-endian integers": base.astype(">i8"),
+        "read-only": np.frombuffer(base.tobytes(), np.float32),
     }
 
 
@@ -87,13 +94,17 @@ def test_odd_layouts_are_copied(name):
     same_bits(sp.relu(source).numpy(), np.maximum(expected, 0))
 
 
-@pytest.mark.parametrize("bad", [None, {}, {1, 2}, "1", b"12", bytearray(2), object(), ["a"], np.array(["a"]), [object()], int])
+@pytest.mark.parametrize(
+    "bad", [None, {}, {1, 2}, "1", b"12", bytearray(2), object(), ["a"], np.array(["a"]), [object()], int]
+)
 def test_what_is_no_array_is_a_type_error(bad):
     with pytest.raises(TypeError, match="tensor"):
         sp.tensor(bad)
 
 
-@pytest.mark.parametrize("bad", [[[1], [2, 3]], np.zeros(2, complex), np.zeros(2, np.longdouble), np.zeros(2, "M8[s]"), [2**63]])
+@pytest.mark.parametrize(
+    "bad", [[[1], [2, 3]], np.zeros(2, complex), np.zeros(2, np.longdouble), np.zeros(2, "M8[s]"), [2**63]]
+)
 def test_what_has_no_dtype_of_ours_is_a_value_error(bad):
     with pytest.raises(ValueError, match="tensor: array"):
         sp.tensor(bad)

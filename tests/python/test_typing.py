@@ -12,7 +12,7 @@ import sparsert as sp
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STUB = ROOT / "python" / "sparsert" / "_sparsert.pyi"
 
-SAMPLE = '''
+SAMPLE = """
 from typing import Any
 
 import numpy as np
@@ -48,21 +48,37 @@ except (sp.DeviceUnavailable, sp.DeviceLost, sp.FileError, sp.CommError) as erro
     print(str(error))
 coo: sp.Coo = a.to_coo()
 from_numpy = np.asarray(x) + np.from_dlpack(x)
-'''
+"""
 
 WRONG = [
-    "sp.tensor([1.0]).shapes", "sp.spmm(1, [[1.0]])", "sp.spmm(sp.to_csr([[1.0]]), [[1.0]], order='quick')", "sp.Plan([[1.0]])",
-    "sp.Csr([0], [0], [0])", "sp.topk([1.0], 'x')", "sp.tensor([1.0], device=0)", "sp.no_such_name", "sp.load('x').no_such_method()",
-    "sp.cuda.set_device('0')", "sp.tensor([1.0]) + 'x'", "sp.tensor([1.0]) @ [1.0]", "sp.tensor([1.0]) ** 0.5",
+    "sp.tensor([1.0]).shapes",
+    "sp.spmm(1, [[1.0]])",
+    "sp.spmm(sp.to_csr([[1.0]]), [[1.0]], order='quick')",
+    "sp.Plan([[1.0]])",
+    "sp.Csr([0], [0], [0])",
+    "sp.topk([1.0], 'x')",
+    "sp.tensor([1.0], device=0)",
+    "sp.no_such_name",
+    "sp.load('x').no_such_method()",
+    "sp.cuda.set_device('0')",
+    "sp.tensor([1.0]) + 'x'",
+    "sp.tensor([1.0]) @ [1.0]",
+    "sp.tensor([1.0]) ** 0.5",
 ]
 
 
 def test_the_committed_stub_is_what_the_module_says(tmp_path):
     pytest.importorskip("nanobind")
     made = tmp_path / "_sparsert.pyi"
-    subprocess.run([sys.executable, "-m", "nanobind.stubgen", "-q", "-P", "-m", "sparsert._sparsert", "-o", str(made)], check=True)
-    difference = "".join(difflib.unified_diff(STUB.read_text().splitlines(True), made.read_text().splitlines(True), "committed", "made"))
-    assert difference == "", f"python/sparsert/_sparsert.pyi is out of date (the target python_stub makes it):\n{difference}"
+    subprocess.run(
+        [sys.executable, "-m", "nanobind.stubgen", "-q", "-P", "-m", "sparsert._sparsert", "-o", str(made)], check=True
+    )
+    difference = "".join(
+        difflib.unified_diff(STUB.read_text().splitlines(True), made.read_text().splitlines(True), "committed", "made")
+    )
+    assert difference == "", (
+        f"python/sparsert/_sparsert.pyi is out of date (the target python_stub makes it):\n{difference}"
+    )
 
 
 def test_everything_public_is_documented_and_exported():

@@ -42,14 +42,31 @@ def run(*command, **arguments):
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     # Offline where the build's own requirements are installed here already.
-    ready = all(subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True).returncode == 0
-                for name in ("scikit_build_core", "nanobind"))
+    ready = all(
+        subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True).returncode == 0
+        for name in ("scikit_build_core", "nanobind")
+    )
     environment = {**os.environ, "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1)}
     if shutil.which("ccache"):
         environment["CMAKE_CXX_COMPILER_LAUNCHER"] = "ccache"
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", *(["--no-build-isolation"] if ready else []), "-w", folder, ROOT,
-        "-C", f"build-dir={ROOT}/build/wheel", "-C", "cmake.define.SPARSERT_CUDA=OFF",
-        "-C", "cmake.define.CMAKE_CXX_FLAGS=-Werror", env=environment)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        *(["--no-build-isolation"] if ready else []),
+        "-w",
+        folder,
+        ROOT,
+        "-C",
+        f"build-dir={ROOT}/build/wheel",
+        "-C",
+        "cmake.define.SPARSERT_CUDA=OFF",
+        "-C",
+        "cmake.define.CMAKE_CXX_FLAGS=-Werror",
+        env=environment,
+    )
     (made,) = folder.glob("sparsert-*.whl")
     return made
 
