@@ -22,8 +22,9 @@ namespace {
 
 constexpr std::int64_t kSmall = 512;  // rows up to here: every entry is a candidate
 constexpr std::int64_t kSample = 1 << 15;
-constexpr double kDeviations = 4.0;
-constexpr std::int64_t kSortPart = 1 << 14;  // entries that a thread sorts at a time
+constexpr double kDeviations = 3.0;
+constexpr double kMoreDeviations = 16.0;     // where neighbours are alike, a sample of bursts errs by more
+constexpr std::int64_t kSortPart = 1 << 16;  // entries that a thread sorts at a time
 constexpr std::int64_t kRowGrain = 1 << 15;  // elements of a task of whole rows
 
 template <class K>
@@ -62,7 +63,8 @@ E* sort_descending(E* entries, E* spare, std::int64_t n, K low, K top, const Str
   const int width = passes == 0 ? 0 : (bits + passes - 1) / passes;
   const std::int64_t digits = std::int64_t{1} << width;
   const std::int64_t parts = (n + kSortPart - 1) / kSortPart;
-  Scratch<std::int64_t> places(parts * digits, stream);  // of the next entry with a digit, by part
+  using Place = decltype(E::index);
+  Scratch<Place> places(parts * digits, stream);  // of the next entry with a digit, by part
   for (int pass = 0; pass < passes; ++pass) {
     const auto digit_of = [&](const E& e) {
       return static_cast<std::int64_t>(static_cast<K>(top - e.key()) >> (pass * width)) & (digits - 1);
@@ -74,15 +76,15 @@ E* sort_descending(E* entries, E* spare, std::int64_t n, K low, K top, const Str
         }
       });
     };
-    for_each_part([&](std::int64_t* count, const E* first, const E* last) {
-      std::fill_n(count, digits, 0);
+    for_each_part([&](Place* count, const E* first, const E* last) {
+      std::fill_n(count, digits, Place{0});
       for (const E* e = first; e < last; ++e) ++count[digit_of(*e)];
     });
-    std::int64_t place = 0;
+    Place place = 0;
     for (std::int64_t digit = 0; digit < digits; ++digit) {
       for (std::int64_t p = 0; p < parts; ++p) place += std::exchange(places[p * digits + digit], place);
     }
-    for_each_part([&](std::int64_t* next, const E* first, const E* last) {
+    for_each_part([&](Place* next, const E* first, const E* last) {
       for (const E* e = first; e < last; ++e) spare[next[digit_of(*e)]++] = *e;
     });
     std::swap(entries, spare);
@@ -187,31 +189,37 @@ K exact_key(const Row<K>& row) {
       .key;
 }
 
+/// The k largest from the entries with a key of at least `lo`. False where those are fewer, or more than there is room
+/// for.
+template <class K>
+bool topk_from(const Row<K>& row, K lo, K* values, std::int64_t* indices) {
+  Candidates<K> candidates(capacity_of(row), row.stream);
+  collect(row, lo, candidates);
+  if (candidates.overflowed() || candidates.count() < row.k) return false;
+  write_candidates(row, candidates, lo, values, indices);
+  return true;
+}
+
+template <class K>
+bool topk_by_sample(const Row<K>& row, K* values, std::int64_t* indices) {
+  if (row.n <= kSmall) return topk_from(row, K{0}, values, indices);
+  const std::int64_t wanted = std::min(kSample, std::max<std::int64_t>(256, row.n / 64));
+  Scratch<K> sample(wanted + 64, row.stream);
+  const std::int64_t drawn = sample_keys(row.blocks, row.n, wanted, row.nan, sample.data());
+  const std::span<const K> keys(sample.data(), static_cast<std::size_t>(drawn));
+  const double room = static_cast<double>(capacity_of(row)) / static_cast<double>(row.n);
+  for (const double deviations : {kDeviations, kMoreDeviations}) {
+    const K lo = estimate_key(keys, row.n - row.k + 1, row.n, -deviations, row.nan, row.stream);
+    const auto reach = std::count_if(keys.begin(), keys.end(), [&](K key) { return key >= lo; });
+    const bool fits = static_cast<double>(reach) <= room * static_cast<double>(drawn);
+    if (fits ? topk_from(row, lo, values, indices) : topk_at(row, lo, values, indices)) return true;
+  }
+  return false;
+}
+
 template <class K>
 void topk_row(const Row<K>& row, K* values, std::int64_t* indices) {
-  K lo = 0;
-  bool many_ties = false;
-  if (row.n > kSmall) {
-    const std::int64_t wanted = std::min(kSample, std::max<std::int64_t>(256, row.n / 64));
-    Scratch<K> sample(wanted + 64, row.stream);
-    const std::int64_t drawn = sample_keys(row.blocks, row.n, wanted, row.nan, sample.data());
-    const std::span<const K> keys(sample.data(), static_cast<std::size_t>(drawn));
-    lo = estimate_key(keys, row.n - row.k + 1, row.n, -kDeviations, row.nan, row.stream);
-    const std::int64_t reach = std::count_if(keys.begin(), keys.end(), [&](K key) { return key >= lo; });
-    many_ties = static_cast<double>(reach) * static_cast<double>(row.n) >
-                static_cast<double>(capacity_of(row)) * static_cast<double>(drawn);
-  }
-  if (many_ties) {
-    if (topk_at(row, lo, values, indices)) return;
-  } else {
-    Candidates<K> candidates(capacity_of(row), row.stream);
-    collect(row, lo, candidates);
-    if (!candidates.overflowed() && candidates.count() >= row.k) {
-      write_candidates(row, candidates, lo, values, indices);
-      return;
-    }
-  }
-  topk_at(row, exact_key(row), values, indices);
+  if (!topk_by_sample(row, values, indices)) topk_at(row, exact_key(row), values, indices);
 }
 
 template <class T>
