@@ -19,25 +19,25 @@ run_ctest() {
 
 bash scripts/setup.sh test
 
+sanitized='slow|python|install|lint'  # tests of other things than the library's memory and threads
+
 if [ "$mode" != quick ]; then
   if have_nvcc; then
     step "the CUDA build, on a machine that may have no GPU"
-    build cuda
-    run_ctest cuda --label-regex 'unit|install|gpu' --quiet
+    build cuda -DSPARSERT_SIMT=OFF -- sparsert sparsert_info sparsert_command device_test
+    run_ctest cuda --label-regex 'gpu' --quiet
+    run_ctest cuda --tests-regex 'Device' --quiet
   else
     say "no nvcc: the CUDA build is not tested here"
   fi
-  step "AddressSanitizer and UndefinedBehaviorSanitizer"
-  build asan
-  run_ctest asan --label-exclude 'slow|python|install|lint' --quiet
+  step "clang: AddressSanitizer, UndefinedBehaviorSanitizer and the fuzz targets"
+  build fuzz
+  run_ctest fuzz --label-exclude "$sanitized" --quiet
   step "ThreadSanitizer"
   build tsan
-  run_ctest tsan --label-exclude 'slow|python|install|lint' --quiet
-  step "clang"
-  build clang
-  run_ctest clang --label-exclude 'slow|python|install|lint' --quiet
+  run_ctest tsan --label-exclude "$sanitized" --quiet
   step "clang-tidy"
-  bash scripts/tidy.sh build/clang
+  bash scripts/tidy.sh build/fuzz
 fi
 
 step "the main build"
