@@ -20,8 +20,8 @@ class Scope {
   Scope& operator=(const Scope&) = delete;
 
  private:
-  int device_before_ = -1;
-  const char* op_before_ = nullptr;
+  [[maybe_unused]] int device_before_ = -1;  // unused in a build without CUDA
+  [[maybe_unused]] const char* op_before_ = nullptr;
 };
 
 /// Throws the fault of the launch just made, named after `kernel` and its place in the source. Faults inside the

@@ -30,7 +30,8 @@ void run(const Op<Args>& op, const std::type_identity_t<Args>& args, const Strea
                             " is not built into this library");
   }
   std::optional<trace::Span> span;
-  if (trace::enabled()) [[unlikely]] span.emplace(op.name, stream, describe(args));
+  if (trace::enabled()) [[unlikely]]
+    span.emplace(op.name, stream, describe(args));
   if (stream.device().type == Device::Type::cuda) {
     const sparsert::cuda::Scope scope(stream.device().index, op.name);
     function(args, stream);

@@ -17,4 +17,4 @@ say "are more zeros better? 1,797 handwritten digits, a 64-1024-1024-10 network,
 say "the same as a page: $PWD/build/sweep.html"
 
 say "a real transformer"
-bash scripts/transformer.sh "$bin/sparsert"
+"$venv/bin/python" scripts/transformer.py --sparsert "$bin/sparsert"

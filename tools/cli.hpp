@@ -27,6 +27,7 @@ Action declare_prune(CLI::App& app);
 Action declare_convert(CLI::App& app);
 Action declare_verify(CLI::App& app);
 Action declare_sweep(CLI::App& app);
+Action declare_layers(CLI::App& app);
 
 /// For options that name an output: it ends in .safetensors.
 CLI::Validator safetensors_name();

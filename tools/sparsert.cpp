@@ -24,6 +24,7 @@ constexpr Subcommand kSubcommands[] = {
     {"verify", "do all devices give the same bits? the equivalence suite on this machine", declare_verify},
     {"bench", "every operation against this machine's ceilings and the libraries installed", declare_bench},
     {"sweep", "are more zeros better? accuracy, bytes and latency at each share of zeros", declare_sweep},
+    {"layers", "how long each matrix of a model takes, dense and pruned", declare_layers},
 };
 
 int run(int argc, char** argv) {

@@ -50,9 +50,10 @@ void cast(const CastArgs& args, const Stream&) {
     dispatch_any("cast", args.to, [&]<class To>() {
       const auto* x = static_cast<const From*>(args.x);
       auto* out = static_cast<To*>(args.out);
-      const bool to_boolean = args.to == DType::boolean;
-      for (std::int64_t i = 0; i < args.n; ++i) {
-        out[i] = to_boolean ? static_cast<To>(is_nonzero(x[i])) : convert<To>(x[i]);
+      for (std::int64_t i = 0; i < args.n; ++i) out[i] = convert<To>(x[i]);
+      if constexpr (std::is_same_v<To, std::uint8_t>) {  // bool is stored so
+        if (args.to != DType::boolean) return;
+        for (std::int64_t i = 0; i < args.n; ++i) out[i] = is_nonzero(x[i]) ? 1 : 0;
       }
     });
   });

@@ -164,7 +164,7 @@ __global__ void pointers(Global<const float> x, Global<float> y, Global<std::uin
 namespace sparsert::test {
 namespace {
 
-using namespace backend::simt;  // NOLINT(google-build-using-namespace): the kernels above
+using namespace backend::simt;   // NOLINT(google-build-using-namespace): the kernels above
 using namespace backend::simt_;  // NOLINT(google-build-using-namespace): CUDA's spellings
 
 constexpr std::array<unsigned, 5> kMasks{0xffffffffu, 0x0000ffffu, 0xaaaaaaaau, 0x80000001u, 0x00000400u};

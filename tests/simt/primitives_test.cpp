@@ -40,7 +40,7 @@ __global__ void block_kernel(Global<const T> x, Global<T> out) {
 namespace sparsert::test {
 namespace {
 
-using namespace backend::simt;  // NOLINT(google-build-using-namespace): the kernels above
+using namespace backend::simt;   // NOLINT(google-build-using-namespace): the kernels above
 using namespace backend::simt_;  // NOLINT(google-build-using-namespace): CUDA's spellings
 
 template <class T>

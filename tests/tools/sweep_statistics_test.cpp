@@ -1,5 +1,4 @@
-// tests/tools/sweep/statistics_test.cpp — the interval, the median and the knee of a sweep, on figures worked out by
-// hand.
+// tests/tools/sweep_statistics_test.cpp — the sweep's statistics: intervals, medians and the knee.
 #include "tools/sweep/statistics.hpp"
 
 #include <gtest/gtest.h>

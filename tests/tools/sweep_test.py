@@ -268,6 +268,26 @@ class OwnNetworks(unittest.TestCase):
         self.assertIn("none.safetensors", run("none.safetensors", "--data", self.data).stderr)
 
 
+class Layers(unittest.TestCase):
+    def layers(self, *arguments):
+        return subprocess.run([SPARSERT, "layers", SOURCE / "data/digits_mlp.safetensors", *arguments], capture_output=True, text=True)
+
+    def test_times_the_matrices_named(self):
+        result = self.layers("--include", "fc[12]*", "--include", "fc3.*", "--amounts", "0.5,0.9", "--batch", "16", "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        document = json.loads(result.stdout)
+        self.assertEqual((document["batch"], document["amounts"]), (16, [0.5, 0.9]))
+        (layer,) = document["layers"]  # brackets are no wildcard; a bias is no matrix
+        self.assertEqual((layer["name"], layer["shape"]), ("fc3.weight", [10, 1024]))
+        self.assertTrue(all(ms > 0 for ms in [layer["dense_ms"], *layer["sparse_ms"]]))
+
+    def test_refuses_what_is_not_there(self):
+        result = self.layers("--include", "none*")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("no matrix", result.stderr)
+        self.assertEqual(self.layers("--batch", "0").returncode, 2)
+
+
 class Data(unittest.TestCase):
     def test_the_environment_names_the_folder(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,8 @@ Tensor relu(const Tensor& x, const Stream& stream) {
   const char* const fault = std::getenv("SPARSERT_TEST_FAULT");
   if (fault == nullptr || x.device().type == Device::Type::reference || y.numel() == 0) return y;
   if (std::string(fault) == "crash") std::abort();
-  auto* const last = static_cast<std::byte*>(y.mutable_data()) + y.nbytes() - static_cast<std::int64_t>(size_of(y.dtype()));
+  auto* const last =
+      static_cast<std::byte*>(y.mutable_data()) + y.nbytes() - static_cast<std::int64_t>(size_of(y.dtype()));
   *last ^= std::byte{1};
   return y;
 }

@@ -1,13 +1,12 @@
 // tools/sweep/measure.cpp — prunes a network to each amount, counts what it still gets right, proves its bits on every
 // device, and times it against dense products.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <utility>
 
 #include "tools/cli.hpp"
+#include "tools/stopwatch.hpp"
 #include "tools/sweep/blas.hpp"
 #include "tools/sweep/sweep.hpp"
 
@@ -15,9 +14,6 @@ namespace sparsert::tools::sweep {
 namespace {
 
 constexpr std::int64_t kProofImages = 4;  // the proof devices are slow
-constexpr int kMinRounds = 9;
-constexpr int kMaxRounds = 201;
-constexpr double kTimingSeconds = 4;
 
 /// A network on one device, with weights of one kind: packed, sparse or dense.
 template <class Weight>
@@ -199,37 +195,6 @@ std::vector<Verified> verify(const Network& network, const HeldOut& held_out, co
   return out;
 }
 
-/// Times actions in turn, each warmed by a run before, so that whatever disturbs the machine disturbs all of them.
-class Stopwatch {
- public:
-  void add(std::function<void()> action) { actions_.push_back({std::move(action), {}}); }
-
-  int run() {
-    const auto start = std::chrono::steady_clock::now();
-    int rounds = 0;
-    Progress progress("timing round", kMaxRounds);
-    for (; rounds < kMaxRounds; ++rounds) {
-      if (rounds >= kMinRounds && seconds_since(start) > kTimingSeconds) break;
-      for (auto& [action, times] : actions_) {
-        action();
-        const auto before = std::chrono::steady_clock::now();
-        action();
-        times.push_back(seconds_since(before) * 1e3);
-      }
-      progress.advance();
-    }
-    return rounds;
-  }
-
-  double median_ms(std::size_t action) const { return median(actions_[action].second); }
-
- private:
-  static double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-  std::vector<std::pair<std::function<void()>, std::vector<double>>> actions_;
-};
-
 /// The whole network by BLAS on the CPU.
 class BlasNetwork {
  public:
@@ -310,7 +275,7 @@ int time_rows(const Network& network, const HeldOut& held_out, const std::vector
       stopwatch.add([&] { by_blas->run(); });
     }
   }
-  const int rounds = stopwatch.run();
+  const int rounds = stopwatch.run({});
   for (std::size_t i = 0; i < rows.size(); ++i) {
     rows[i].latency_ms = stopwatch.median_ms(i);
     rows[i].dense_ms = stopwatch.median_ms(rows.size());
