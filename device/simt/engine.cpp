@@ -131,27 +131,28 @@ std::string place(Space space, std::uintptr_t address, std::uint32_t bytes) {
          std::to_string(bounds.end - bounds.begin);
 }
 
-[[noreturn]] void fault_conflict(Space space, std::uintptr_t address, std::uint32_t bytes, Access kind,
-                                 const Conflict& conflict) {
+std::string describe(Space space, std::uintptr_t address, std::uint32_t bytes, Access kind, const Conflict& conflict) {
   const std::string what = std::string(verb(kind)) + " " + place(space, address, bytes);
-  if (conflict.never_written) fault(what + ", which no thread of the block has written");
+  if (conflict.never_written) return what + ", which no thread of the block has written";
   const Engine& e = *engine;
   const Stamp stamp = conflict.stamp;
   const char* const missing = stamp.interval() < e.now.block_begin ? "nothing orders two blocks"
                               : stamp.warp() == e.current / kWarp  ? "no __syncwarp in between"
                                                                    : "no __syncthreads in between";
-  fault("race: " + what + ", " + participle(conflict.access) + " by " + author_of(stamp) + " with " + missing);
+  return "race: " + what + ", " + participle(conflict.access) + " by " + author_of(stamp) + " with " + missing;
 }
 
 void note(Space space, const volatile void* pointer, std::uint32_t bytes, std::uint32_t alignment, Access kind) {
   Engine& e = *engine;
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   if ((address & (alignment - 1)) != 0) {
-    fault("misaligned: " + std::string(verb(kind)) + " " + place(space, address, bytes) + ", aligned to " +
-          std::to_string(address & -address) + ", needs " + std::to_string(alignment));
+    fault([&] {
+      return "misaligned: " + std::string(verb(kind)) + " " + place(space, address, bytes) + ", aligned to " +
+             std::to_string(address & -address) + ", needs " + std::to_string(alignment);
+    });
   }
   const Conflict conflict = e.shadow.access(address, bytes, kind, space == Space::shared, e.now);
-  if (conflict.found) fault_conflict(space, address, bytes, kind, conflict);
+  if (conflict.found) fault([&] { return describe(space, address, bytes, kind, conflict); });
 }
 
 /// `site`: where the kernel makes the access.
@@ -188,13 +189,16 @@ void run(const LaunchShape& shape, const void* kernel, void (*call)(const void*)
   record(e.kernel, e.counters);
 }
 
-void fault(const std::string& what) {
+void note_fault(const std::string& what) {
   if (engine == nullptr || !engine->running) throw Error(ErrorCode::internal, "simt: outside of a launch: " + what);
   Engine& e = *engine;
   e.fault =
       std::make_exception_ptr(Error(ErrorCode::internal, "simt: " + e.kernel + ": block " + to_string(position.block) +
                                                              " " + name_of_thread(e.current) + ": " + what));
-  // The thread stays where it is for good: nothing is thrown through the kernel, which may be noexcept.
+}
+
+void stop() {
+  Engine& e = *engine;
   Fiber::switch_fiber(*e.thread[e.current].fiber, e.host);
   std::terminate();
 }
@@ -219,18 +223,21 @@ void note_atomic(Space space, const volatile void* address, std::uint32_t bytes,
 }
 
 void fault_out_of_bounds(Space space, const volatile void* address, std::uint32_t bytes, Bounds bounds) {
-  const auto at = reinterpret_cast<std::uintptr_t>(address);
-  const std::string what = "out of bounds: touches " + std::to_string(bytes) + " bytes of " +
-                           (space == Space::shared ? "shared" : "global") + " memory ";
-  if (bounds.end == 0) fault(what + "through a null pointer");
-  const std::string size = std::to_string(bounds.end - bounds.begin);
-  if (at < bounds.begin)
-    fault(what + std::to_string(bounds.begin - at) + " bytes before the start of a block of " + size);
-  fault(what + "at byte " + std::to_string(at - bounds.begin) + " of a block of " + size);
+  fault([&] {
+    const auto at = reinterpret_cast<std::uintptr_t>(address);
+    const std::string what = "out of bounds: touches " + std::to_string(bytes) + " bytes of " +
+                             (space == Space::shared ? "shared" : "global") + " memory ";
+    if (bounds.end == 0) return what + "through a null pointer";
+    const std::string size = std::to_string(bounds.end - bounds.begin);
+    if (at >= bounds.begin) return what + "at byte " + std::to_string(at - bounds.begin) + " of a block of " + size;
+    return what + std::to_string(bounds.begin - at) + " bytes before the start of a block of " + size;
+  });
 }
 
 void fault_index(std::int64_t index, std::int64_t size) {
-  fault("out of bounds: index " + std::to_string(index) + " of a shared array of " + std::to_string(size));
+  fault([&] {
+    return "out of bounds: index " + std::to_string(index) + " of a shared array of " + std::to_string(size);
+  });
 }
 
 void* static_shared(const void* key, std::size_t bytes, std::size_t alignment) {
@@ -240,9 +247,11 @@ void* static_shared(const void* key, std::size_t bytes, std::size_t alignment) {
   }
   const std::size_t offset = (e.static_bytes + alignment - 1) / alignment * alignment;
   if (offset + bytes > kMaxStaticShared || offset + bytes + e.shape.shared > kMaxShared) {
-    fault("shared memory: needs " + std::to_string(offset + bytes) + " static and " + std::to_string(e.shape.shared) +
-          " dynamic bytes; a block has " + std::to_string(kMaxStaticShared) + " static, " + std::to_string(kMaxShared) +
-          " in all");
+    fault([&] {
+      return "shared memory: needs " + std::to_string(offset + bytes) + " static and " +
+             std::to_string(e.shape.shared) + " dynamic bytes; a block has " + std::to_string(kMaxStaticShared) +
+             " static, " + std::to_string(kMaxShared) + " in all";
+    });
   }
   e.statics.push_back({key, offset, bytes});
   e.static_bytes = offset + bytes;

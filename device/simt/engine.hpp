@@ -41,8 +41,19 @@ struct LaunchShape {
 /// Runs `call(closure)` once for every thread. `kernel` gives the name. Throws what the checker found.
 void run(const LaunchShape& shape, const void* kernel, void (*call)(const void*), const void* closure);
 
-/// Ends the launch with an Error about the running thread; outside of a launch just throws it.
-[[noreturn]] void fault(const std::string& what);
+/// Keeps an Error about the running thread for the launch; outside of a launch throws it.
+void note_fault(const std::string& what);
+
+/// Leaves the running thread where it is, for good, and ends the launch.
+[[noreturn]] void stop();
+
+/// Ends the launch with an Error about the running thread. Nothing is unwound after it, so that the kernel may be
+/// noexcept; the message is made by a callable whose strings are gone by then.
+template <class Message>
+[[noreturn]] void fault(const Message& message) {
+  note_fault(message());
+  stop();
+}
 
 // ---- Memory. `note_*` count an access of the running thread and check alignment and races.
 

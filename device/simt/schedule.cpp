@@ -65,11 +65,13 @@ void take_place(std::uint32_t t) {
     });
     const auto missing = static_cast<std::uint32_t>(std::countr_zero(group->mask & ~group->arrived));
     take_place(t);
-    fault("deadlock in " + std::string(thread.waits_in) + " with mask " + hex(thread.mask) + " at " + at(thread.where) +
-          ": " + activity_of(t / kWarp * kWarp + missing));
+    fault([&] {
+      return "deadlock in " + std::string(thread.waits_in) + " with mask " + hex(thread.mask) + " at " +
+             at(thread.where) + ": " + activity_of(t / kWarp * kWarp + missing);
+    });
   }
   take_place(e.first_at_barrier);
-  fault("deadlock: no thread of the block can go on");
+  fault([] { return std::string("deadlock: no thread of the block can go on"); });
 }
 
 /// The next thread to run; kNone when all have exited. Everyone waiting is a deadlock.
@@ -123,11 +125,14 @@ void exit_thread() {
   const std::uint32_t self = e.current;
   Warp& warp = e.warp[self / kWarp];
   const std::uint32_t bit = 1u << (self % kWarp);
-  if (e.at_barrier != 0) fault("divergent barrier: it exits while " + activity_of(e.first_at_barrier));
+  if (e.at_barrier != 0) {
+    fault([&] { return "divergent barrier: it exits while " + activity_of(e.first_at_barrier); });
+  }
   for (const Group& group : warp.waiting) {
     if ((group.mask & bit) == 0) continue;
     const auto waiting = static_cast<std::uint32_t>(std::countr_zero(group.arrived));
-    fault("it exits, named in the mask of an operation: " + activity_of(self / kWarp * kWarp + waiting));
+    fault(
+        [&] { return "it exits, named in the mask of an operation: " + activity_of(self / kWarp * kWarp + waiting); });
   }
   warp.exited |= bit;
   e.thread[self].state = State::exited;
@@ -144,8 +149,8 @@ void thread_main() {
       e.call(e.closure);
     } catch (...) {
       e.fault = std::current_exception();
-      Fiber::switch_fiber(*e.thread[e.current].fiber, e.host);
     }
+    if (e.fault) stop();  // outside of the handler: the next launch must not find it open
     Fiber* const self = e.thread[e.current].fiber;
     exit_thread();
     const std::uint32_t next = next_thread();
@@ -253,20 +258,35 @@ void complete(Warp& warp, WarpOp op, std::uint32_t mask) {
   }
 }
 
+/// The running thread comes to a barrier that `other` will not come to, or not to the same one.
+[[noreturn]] void fault_divergent(const char* name, const SourceLocation& where, std::uint32_t other) {
+  fault([&] {
+    return "divergent barrier: it comes to " + std::string(name) + " at " + at(where) + ", but " + activity_of(other);
+  });
+}
+
 void check_mask(const Warp& warp, const char* name, std::uint32_t mask, std::uint32_t source, bool reads_lane,
                 SourceLocation where) {
   const std::uint32_t lane = engine->current % kWarp;
-  const auto say = [&](const std::string& what) { fault(std::string(name) + " at " + at(where) + ": " + what); };
-  if ((mask >> lane & 1u) == 0) say("mask " + hex(mask) + " does not name the calling lane " + std::to_string(lane));
+  const auto say = [&](const auto& what) {
+    fault([&] { return std::string(name) + " at " + at(where) + ": " + what(); });
+  };
+  if ((mask >> lane & 1u) == 0) {
+    say([&] { return "mask " + hex(mask) + " does not name the calling lane " + std::to_string(lane); });
+  }
   if (const std::uint32_t absent = mask & ~warp.present; absent != 0) {
-    say("mask " + hex(mask) + " names lane " + std::to_string(std::countr_zero(absent)) +
-        ", which the block does not have");
+    say([&] {
+      return "mask " + hex(mask) + " names lane " + std::to_string(std::countr_zero(absent)) +
+             ", which the block does not have";
+    });
   }
   if (const std::uint32_t gone = mask & warp.exited; gone != 0) {
-    say("mask " + hex(mask) + " names lane " + std::to_string(std::countr_zero(gone)) + ", which has exited");
+    say([&] {
+      return "mask " + hex(mask) + " names lane " + std::to_string(std::countr_zero(gone)) + ", which has exited";
+    });
   }
   if (reads_lane && (mask >> source & 1u) == 0) {
-    say("it reads lane " + std::to_string(source) + ", which is not in mask " + hex(mask));
+    say([&] { return "it reads lane " + std::to_string(source) + ", which is not in mask " + hex(mask); });
   }
 }
 
@@ -322,15 +342,13 @@ std::uint32_t block_barrier(const char* name, bool predicate, SourceLocation whe
   thread.waits_in = name;
   thread.where = where;
   if (e.exited != 0) {
-    fault("divergent barrier: it comes to " + std::string(name) + " at " + at(where) + ", but " +
-          activity_of(e.last_exited));
+    fault_divergent(name, where, e.last_exited);
   }
   if (e.at_barrier == 0) {
     e.first_at_barrier = self;
   } else if (const Thread& first = e.thread[e.first_at_barrier];
              first.where.line != where.line || first.waits_in != name) {
-    fault("divergent barrier: it comes to " + std::string(name) + " at " + at(where) + ", but " +
-          activity_of(e.first_at_barrier));
+    fault_divergent(name, where, e.first_at_barrier);
   }
   thread.state = State::at_barrier;
   e.predicates += predicate ? 1 : 0;
