@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/test.sh — installs what is missing, builds, and runs every test.
-# With `quick` only the main build is tested; `slow` adds the long campaigns.
+# With `quick` only the main build is tested; `slow` adds sanitizers, clang, clang-tidy and the long campaigns.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
@@ -29,6 +29,9 @@ if [ "$mode" != quick ]; then
   else
     say "no nvcc: the CUDA build is not tested here"
   fi
+fi
+
+if [ "$mode" = slow ]; then
   step "clang: AddressSanitizer, UndefinedBehaviorSanitizer and the fuzz targets"
   build fuzz
   run_ctest fuzz --label-exclude "$sanitized" --quiet
