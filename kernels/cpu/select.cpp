@@ -39,7 +39,8 @@ template <class K>
 constexpr K kMagnitude = static_cast<K>(std::numeric_limits<std::make_signed_t<K>>::max());
 
 constexpr int64_t kWordBits = 64;
-[[maybe_unused]] constexpr int64_t kPrefetch = 2048;  // bytes ahead: further than the hardware looks, over the page's end too
+[[maybe_unused]] constexpr int64_t kPrefetch =
+    2048;  // bytes ahead: further than the hardware looks, over the page's end too
 constexpr int64_t kWords = kBlock / kWordBits;
 
 /// Calls vector(v, i) for each whole vector, whose mask goes to bit i and on of `words`, and scalar(i) for the rest.
