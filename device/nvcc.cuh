@@ -132,7 +132,6 @@ void launch(const Stream& stream, const LaunchConfig& config, void (*kernel)(Par
             std::type_identity_t<Parameters>... args) {
   static_assert((std::is_trivially_copyable_v<Parameters> && ...));
   if (is_empty_launch(config)) return;
-  count_launch(stream.device().type);
   const auto size = [](const Extent& e) {
     return dim3(static_cast<unsigned>(e.x), static_cast<unsigned>(e.y), static_cast<unsigned>(e.z));
   };

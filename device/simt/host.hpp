@@ -242,7 +242,6 @@ void launch(const Stream& stream, const LaunchConfig& config, void (*kernel)(Par
   require(stream.device().type == Device::Type::simt,
           [&] { return "launch: got a stream of " + to_string(stream.device()) + ", expected one of simt"; });
   if (is_empty_launch(config)) return;
-  count_launch(stream.device().type);
   const auto body = [&] { kernel(args...); };
   checked::engine::run({checked::coordinates(config.grid), checked::coordinates(config.block), config.shared},
                        reinterpret_cast<const void*>(kernel), &checked::call<decltype(body)>, &body);
