@@ -78,10 +78,12 @@ Timing time_layer(const std::string& name, const Tensor& weight, const Options& 
     stopwatch.add([&] { linear(x, plan, to_out); });
   }
   if (blas) {
-    stopwatch.add([&] {
-      blas->linear(x.span<float>().data(), weight.span<float>().data(), bias.span<float>().data(), false, options.batch,
-                   weight.size(1), weight.size(0), out.mutable_span<float>().data());
-    });
+    stopwatch.add(
+        [&] {
+          blas->linear(x.span<float>().data(), weight.span<float>().data(), bias.span<float>().data(), false,
+                       options.batch, weight.size(1), weight.size(0), out.mutable_span<float>().data());
+        },
+        sweep::Blas::kPause);
   }
   stopwatch.run(kLimits);
   Timing timing{name, weight.shape(), stopwatch.median_ms(0), {}, {}};

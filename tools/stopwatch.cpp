@@ -2,6 +2,7 @@
 #include "tools/stopwatch.hpp"
 
 #include <chrono>
+#include <thread>
 
 #include "tools/cli.hpp"
 #include "tools/sweep/statistics.hpp"
@@ -21,17 +22,18 @@ int Stopwatch::run(const Limits& limits) {
   Progress progress("timing round", static_cast<std::size_t>(limits.max_rounds));
   for (; rounds < limits.max_rounds; ++rounds) {
     if (rounds >= limits.min_rounds && seconds_since(start) > limits.seconds) break;
-    for (auto& [action, times] : actions_) {
-      action();
+    for (Action& action : actions_) {
+      action.run();
       const auto before = std::chrono::steady_clock::now();
-      action();
-      times.push_back(seconds_since(before) * 1e3);
+      action.run();
+      action.times_ms.push_back(seconds_since(before) * 1e3);
+      if (action.pause.count() > 0) std::this_thread::sleep_for(action.pause);
     }
     progress.advance();
   }
   return rounds;
 }
 
-double Stopwatch::median_ms(std::size_t action) const { return sweep::median(actions_[action].second); }
+double Stopwatch::median_ms(std::size_t action) const { return sweep::median(actions_[action].times_ms); }
 
 }  // namespace sparsert::tools

@@ -1,6 +1,7 @@
 // tools/stopwatch.hpp — times several actions in turn, so that whatever disturbs the machine disturbs all of them.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <utility>
@@ -18,7 +19,10 @@ class Stopwatch {
     double seconds = 4;
   };
 
-  void add(std::function<void()> action) { actions_.emplace_back(std::move(action), std::vector<double>{}); }
+  /// `pause`: what to wait after it, for a library whose threads go on spinning when it has returned.
+  void add(std::function<void()> action, std::chrono::milliseconds pause = {}) {
+    actions_.push_back({std::move(action), pause, {}});
+  }
 
   /// Gives the number of rounds.
   int run(const Limits& limits);
@@ -27,7 +31,12 @@ class Stopwatch {
   double median_ms(std::size_t action) const;
 
  private:
-  std::vector<std::pair<std::function<void()>, std::vector<double>>> actions_;
+  struct Action {
+    std::function<void()> run;
+    std::chrono::milliseconds pause;
+    std::vector<double> times_ms;
+  };
+  std::vector<Action> actions_;
 };
 
 }  // namespace sparsert::tools

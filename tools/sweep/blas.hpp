@@ -1,6 +1,7 @@
 // tools/sweep/blas.hpp — a BLAS that this machine happens to have, opened at run time: the yardstick of a sweep.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +11,9 @@ namespace sparsert::tools::sweep {
 /// Single-precision products of OpenBLAS or MKL.
 class Blas {
  public:
+  /// How long its idle threads may spin and take time from whoever runs next: OpenBLAS's do for 2^26 cycles.
+  static constexpr std::chrono::milliseconds kPause{40};
+
   /// The first of OpenBLAS and MKL that can be opened, set to as many threads as ours; nothing where there is neither.
   static std::optional<Blas> find();
 

@@ -272,7 +272,7 @@ int time_rows(const Network& network, const HeldOut& held_out, const std::vector
       by_blas.reset();
       blas_name += " gives other results: not timed";
     } else {
-      stopwatch.add([&] { by_blas->run(); });
+      stopwatch.add([&] { by_blas->run(); }, Blas::kPause);
     }
   }
   const int rounds = stopwatch.run({});
