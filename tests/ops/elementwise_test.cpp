@@ -277,6 +277,16 @@ TEST(Arithmetic, SquaresOfOneToNinetyNineAgreeWithTheCpu) {
   }
 }
 
+TEST(Launches, AreCountedOnce) {
+  for (const Device& device : devices_under_test()) {
+    const bool has_kernels = device.type == Device::Type::cuda || device.type == Device::Type::simt;
+    const Tensor x = Tensor::from(std::vector<float>{1, -2, 3}, {3}, device);
+    const std::int64_t before = kernel_launches(device);
+    relu(x);
+    EXPECT_EQ(kernel_launches(device) - before, has_kernels ? 1 : 0) << to_string(device);
+  }
+}
+
 TEST(Elementwise, RefusesBadOperands) {
   const Tensor x = Tensor::zeros({2, 3}, DType::float32);
   const Tensor elsewhere = Tensor::zeros({2, 3}, DType::float32, {Device::Type::reference, 0});
