@@ -69,6 +69,9 @@ Timing summarize(std::span<const Sample> samples, bool one_thread) {
     timing.cpu_time = one_thread;
   }
   if (kept.empty()) return timing;
+  std::vector<double> processors;
+  for (const Sample& sample : samples) processors.push_back(sample.cpu_seconds / sample.seconds);
+  timing.processors = median_of(processors);
   timing.samples = static_cast<int>(kept.size());
   timing.min = *std::min_element(kept.begin(), kept.end());
   timing.median = median_of(kept);

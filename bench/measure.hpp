@@ -25,6 +25,7 @@ struct Timing {
   int dropped = 0;         ///< disturbed and left out
   bool disturbed = false;  ///< too few undisturbed samples: the figures stand on all of them
   bool cpu_time = false;   ///< and, one thread being at work, on its processor time
+  double processors = 0;   ///< processor time over time on the wall: the threads that were really at work
 };
 
 /// Minimum and median of the undisturbed samples. Where fewer than three were undisturbed (a long call on a busy

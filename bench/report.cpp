@@ -1,6 +1,8 @@
 // bench/report.cpp — runs the cases: check, time, compare; and what comes out as JSON and text.
 #include "bench/report.hpp"
 
+#include <oneapi/tbb/global_control.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -14,6 +16,14 @@ namespace sparsert::bench {
 namespace {
 
 constexpr const char* kOneSecond = "1 s";
+
+std::string fixed(double value, int digits) {
+  std::ostringstream text;
+  text.setf(std::ios::fixed);
+  text.precision(digits);
+  text << value;
+  return text.str();
+}
 
 const char* to_string(Role role) {
   switch (role) {
@@ -45,6 +55,22 @@ void check_contenders(const Case& item, Trial& trial, const Progress& progress, 
     progress("note: left out, " + message);
   }
   trial.contenders = std::move(right);
+}
+
+// A peer that ran on more threads than it was told to is no comparison either.
+void drop_unfair(const Case& item, const Context& context, Trial& trial, std::vector<Timing>& timings,
+                 const Progress& progress, Json& notes) {
+  constexpr double kMargin = 1.2;
+  for (std::size_t i = timings.size(); i-- > 0;) {
+    const Contender& contender = trial.contenders[i];
+    if (contender.role != Role::peer || timings[i].processors <= kMargin * context.threads) continue;
+    const std::string message = "left out, " + item.op + " " + item.name + ": " + contender.name + " " +
+                                contender.version + " ran on " + fixed(timings[i].processors, 1) + " processors";
+    notes.push_back(message);
+    progress("note: " + message);
+    trial.contenders.erase(trial.contenders.begin() + static_cast<std::ptrdiff_t>(i));
+    timings.erase(timings.begin() + static_cast<std::ptrdiff_t>(i));
+  }
 }
 
 Json timing_json(const Timing& timing) {
@@ -81,8 +107,10 @@ Json run_case(const Case& item, const Context& context, const Ceilings& ceilings
   check_contenders(item, trial, progress, notes);
   std::vector<std::function<void()>> runs;
   for (const Contender& contender : trial.contenders) runs.push_back(contender.run);
-  const std::vector<Timing> timings =
+  std::vector<Timing> timings =
       time_interleaved(runs, effort_of(options), context.device.is_host() && context.threads == 1);
+
+  drop_unfair(item, context, trial, timings, progress, notes);
 
   const double ours = timings.front().min;
   const Limit limit = limit_of(trial.work, ceilings);
@@ -165,6 +193,9 @@ Json peers_json(const std::vector<Peer>& peers) {
 Json run_at(int threads, const Device& device, const std::vector<Peer>& peers, const Options& options,
             const Progress& progress, Json& notes) {
   set_num_threads(threads);
+  // Peers that share this process's TBB have no other way to be told.
+  const oneapi::tbb::global_control limit(oneapi::tbb::global_control::max_allowed_parallelism,
+                                          static_cast<std::size_t>(threads));
   Team team(threads);
   const Ceilings ceilings = measure_ceilings(device, threads, options.quick);
   progress(to_text(ceilings, threads));
@@ -191,14 +222,6 @@ std::string padded(const std::string& text, std::size_t width, bool left = false
   if (text.size() >= width) return text;
   const std::string space(width - text.size(), ' ');
   return left ? text + space : space + text;
-}
-
-std::string fixed(double value, int digits) {
-  std::ostringstream text;
-  text.setf(std::ios::fixed);
-  text.precision(digits);
-  text << value;
-  return text.str();
 }
 
 }  // namespace

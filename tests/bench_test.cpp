@@ -51,6 +51,11 @@ TEST(Summarize, AFewUndisturbedSamplesAreEnoughWhenThereAreNoOthers) {
   EXPECT_FALSE(timing.disturbed);
 }
 
+TEST(Summarize, TellsHowManyProcessorsWereAtWork) {
+  const std::vector<Sample> samples{{1, 2, false}, {2, 4, false}, {3, 3, false}};
+  EXPECT_EQ(summarize(samples, true).processors, 2);
+}
+
 TEST(Summarize, NothingGivesNothing) { EXPECT_EQ(summarize({}, true).samples, 0); }
 
 TEST(TimeInterleaved, CallsEveryContender) {
