@@ -63,7 +63,8 @@ Timing summarize(std::span<const Sample> samples, bool one_thread) {
   timing.dropped = static_cast<int>(samples.size() - kept.size());
   if (static_cast<int>(kept.size()) < kEnoughUndisturbed && kept.size() < samples.size()) {
     kept.clear();
-    for (const Sample& sample : samples) kept.push_back(one_thread ? sample.cpu_seconds : sample.seconds);
+    for (const Sample& sample : samples)
+      kept.push_back(one_thread ? std::min(sample.cpu_seconds, sample.seconds) : sample.seconds);
     timing.dropped = 0;
     timing.disturbed = true;
     timing.cpu_time = one_thread;

@@ -29,7 +29,8 @@ struct Timing {
 };
 
 /// Minimum and median of the undisturbed samples. Where fewer than three were undisturbed (a long call on a busy
-/// machine), of all of them: by processor time if all the work is one thread's, else by the clock on the wall.
+/// machine), of all of them: by processor time if all the work is one thread's (unless others of the process spin,
+/// then by whichever is less), else by the clock on the wall.
 Timing summarize(std::span<const Sample> samples, bool one_thread);
 
 /// How long a case may be measured.

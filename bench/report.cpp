@@ -57,25 +57,34 @@ void check_contenders(const Case& item, Trial& trial, const Progress& progress, 
   trial.contenders = std::move(right);
 }
 
-// A peer that ran on more threads than it was told to is no comparison either.
-void drop_unfair(const Case& item, const Context& context, Trial& trial, std::vector<Timing>& timings,
-                 const Progress& progress, Json& notes) {
+// Libraries that keep threads spinning, or start more than they were told to, are told of: by processor time alone
+// nobody can say whose they are, so nobody is left out.
+void note_processors(const Case& item, const Context& context, const Timing& ours, const Progress& progress,
+                     Json& notes) {
   constexpr double kMargin = 1.2;
-  for (std::size_t i = timings.size(); i-- > 0;) {
-    const Contender& contender = trial.contenders[i];
-    if (contender.role != Role::peer || timings[i].processors <= kMargin * context.threads) continue;
-    const std::string message = "left out, " + item.op + " " + item.name + ": " + contender.name + " " +
-                                contender.version + " ran on " + fixed(timings[i].processors, 1) + " processors";
-    notes.push_back(message);
-    progress("note: " + message);
-    trial.contenders.erase(trial.contenders.begin() + static_cast<std::ptrdiff_t>(i));
-    timings.erase(timings.begin() + static_cast<std::ptrdiff_t>(i));
+  if (ours.processors <= kMargin * context.threads) return;
+  const std::string message =
+      item.op + " " + item.name + ": " + fixed(ours.processors, 1) + " processors were at work during our calls";
+  notes.push_back(message);
+  progress("note: " + message);
+}
+
+// Before a library of a peer is opened: it starts as many threads as will be asked for, and no more.
+void limit_threads(const std::vector<int>& threads) {
+  const std::string most = std::to_string(std::ranges::max(threads));
+  for (const char* const name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}) {
+    setenv(name, most.c_str(), 1);
   }
 }
 
 Json timing_json(const Timing& timing) {
-  return {{"min_s", timing.min},       {"median_s", timing.median},     {"samples", timing.samples},
-          {"dropped", timing.dropped}, {"disturbed", timing.disturbed}, {"clock", timing.cpu_time ? "cpu" : "wall"}};
+  return {{"min_s", timing.min},
+          {"median_s", timing.median},
+          {"samples", timing.samples},
+          {"dropped", timing.dropped},
+          {"disturbed", timing.disturbed},
+          {"clock", timing.cpu_time ? "cpu" : "wall"},
+          {"processors", timing.processors}};
 }
 
 // The time that a goal is measured against, and whose it is; null where that contender is not here.
@@ -107,10 +116,10 @@ Json run_case(const Case& item, const Context& context, const Ceilings& ceilings
   check_contenders(item, trial, progress, notes);
   std::vector<std::function<void()>> runs;
   for (const Contender& contender : trial.contenders) runs.push_back(contender.run);
-  std::vector<Timing> timings =
+  const std::vector<Timing> timings =
       time_interleaved(runs, effort_of(options), context.device.is_host() && context.threads == 1);
 
-  drop_unfair(item, context, trial, timings, progress, notes);
+  note_processors(item, context, timings.front(), progress, notes);
 
   const double ours = timings.front().min;
   const Limit limit = limit_of(trial.work, ceilings);
@@ -235,6 +244,7 @@ Json run_bench(const Options& options, const Progress& progress) {
     notes.push_back(note);
     progress("note: " + note);
   }
+  limit_threads(options.threads);
   // Other libraries are compared with the CPU backend only.
   const std::vector<Peer> peers = device == cpu_device ? find_peers(search_paths(options)) : std::vector<Peer>();
   Json report = {{"schema", 1},

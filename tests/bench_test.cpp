@@ -43,6 +43,11 @@ TEST(Summarize, StaysWithTheWallClockForSeveralThreads) {
   EXPECT_FALSE(timing.cpu_time);
 }
 
+TEST(Summarize, ThreadsThatSpinElsewhereDoNotCount) {
+  const std::vector<Sample> samples{{5, 9, true}, {6, 11, true}, {7, 13, true}};
+  EXPECT_EQ(summarize(samples, true).min, 5);
+}
+
 TEST(Summarize, AFewUndisturbedSamplesAreEnoughWhenThereAreNoOthers) {
   const std::vector<Sample> samples{{2, 2, false}, {1, 1, false}};
   const Timing timing = summarize(samples, true);
