@@ -24,8 +24,12 @@ std::function<void()> prepare(const SparsertPeer* peer, const Product& p) {
 std::vector<std::string> builds() {
   std::vector<std::string> levels;
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) levels.emplace_back("v4");
-  if (__builtin_cpu_supports("x86-64-v3")) levels.emplace_back("v3");
+  // By features: clang 14 does not know the levels by name.
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl");
+  if (v4) levels.emplace_back("v4");
+  if (v3) levels.emplace_back("v3");
   return levels;
 }
 
