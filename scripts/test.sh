@@ -19,6 +19,7 @@ run_ctest() {
 
 bash scripts/setup.sh test
 
+export ASAN_OPTIONS=allocator_may_return_null=1  # tests ask for more memory than there is, and expect an error
 sanitized='slow|python|install|lint'  # tests of other things than the library's memory and threads
 
 if [ "$mode" != quick ]; then

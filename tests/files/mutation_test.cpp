@@ -31,6 +31,15 @@ void operator delete(void* data) noexcept {
   std::free(data);
 }
 void operator delete(void* data, std::size_t) noexcept { operator delete(data); }
+// The forms that do not throw are replaced too: one allocator must serve both ends.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void operator delete(void* data, const std::nothrow_t&) noexcept { operator delete(data); }
 #endif
 
 namespace sparsert::test {
