@@ -7,7 +7,7 @@
 
 #include "device/cuda.hpp"
 #include "device/trace.hpp"
-#include "kernels/kernels.hpp"
+#include "kernels/op.hpp"
 #include "kernels/trace.hpp"
 #include "sparsert/error.hpp"
 

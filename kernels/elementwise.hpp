@@ -6,7 +6,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "kernels/kernels.hpp"
+#include "kernels/contract/elementwise.hpp"
 #include "sparsert/dtype.hpp"
 
 namespace sparsert::backend {

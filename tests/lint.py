@@ -23,7 +23,7 @@ MAY_INCLUDE = [
     ("device/", [DEVICE_HEADERS, r"device/.*"]),
     ("kernels/", [DEVICE_HEADERS, r"device/.*", r"kernels/.*"]),
     ("runtime/include/", [PUBLIC_HEADERS]),
-    ("runtime/", [PUBLIC_HEADERS, r"runtime/.*", r"kernels/(kernels|dispatch|views)\.hpp"]),
+    ("runtime/", [PUBLIC_HEADERS, r"runtime/.*", r"kernels/(kernels|dispatch|views|contract/\w+)\.hpp"]),
     ("tools/", [PUBLIC_HEADERS, r"tools/.*", r"bench/\w+\.hpp"]),
     ("python/", [PUBLIC_HEADERS, r"\w+\.hpp"]),
     ("bench/", [PUBLIC_HEADERS, r"bench/.*", r"bench_commit\.hpp"]),
@@ -150,7 +150,7 @@ def check_launch_comments(path, text):
 
 def check_operations():
     """Every operation of the backend contract is in the table that sparsert-info prints."""
-    contract = (ROOT / "kernels/kernels.hpp").read_text(encoding="utf-8")
+    contract = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "kernels/contract").glob("*.hpp")))
     table = (ROOT / "runtime/operations.cpp").read_text(encoding="utf-8")
     for name in re.findall(r"^SPARSERT_OP\((\w+),", contract, re.MULTILINE):
         if f"backend::{name})" not in table:
@@ -180,7 +180,7 @@ def check_macros(texts):
 def check_families():
     families = re.search(r"set\(SPARSERT_FAMILIES ([^)]*)\)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"))[1]
     for family in families.split():
-        for place in ("kernels/reference/{}.cpp", "kernels/cpu/{}.cpp", "kernels/cuda/{}.cu", "runtime/ops/{}.cpp",
+        for place in ("kernels/contract/{}.hpp", "kernels/reference/{}.cpp", "kernels/cpu/{}.cpp", "kernels/cuda/{}.cu", "runtime/ops/{}.cpp",
                       "tests/ops/{}_test.cpp"):
             if not (ROOT / place.format(family)).is_file():
                 report("CMakeLists.txt", 1, f"family {family} has no {place.format(family)}")

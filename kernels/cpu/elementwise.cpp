@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "device/parallel.hpp"
+#include "kernels/contract/elementwise.hpp"
 #include "kernels/cpu/branchless.hpp"
 #include "kernels/cpu/half.hpp"
 #include "kernels/cpu/simd.hpp"

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "device/parallel.hpp"
+#include "kernels/contract/matmul.hpp"
 #include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/simd.hpp"
 #include "kernels/dispatch.hpp"

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 
+#include "kernels/contract/sparsify.hpp"
 #include "kernels/cpu/candidates.hpp"
 #include "kernels/cpu/radix_select.hpp"
 #include "kernels/cpu/scratch.hpp"

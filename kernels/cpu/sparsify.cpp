@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "device/parallel.hpp"
+#include "kernels/contract/sparsify.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/sparsify.hpp"

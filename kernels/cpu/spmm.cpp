@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "device/parallel.hpp"
+#include "kernels/contract/spmm.hpp"
 #include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/simd.hpp"
 #include "kernels/cpu/spmm_panel.hpp"

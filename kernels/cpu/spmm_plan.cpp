@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/contract/spmm.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/elementwise.hpp"
 

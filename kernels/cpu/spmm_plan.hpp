@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/kernels.hpp"
+#include "kernels/contract/spmm.hpp"
 #include "kernels/numerics.hpp"
 
 namespace sparsert::backend::cpu {

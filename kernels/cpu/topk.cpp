@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "device/parallel.hpp"
+#include "kernels/contract/topk.hpp"
 #include "kernels/cpu/candidates.hpp"
 #include "kernels/cpu/radix_select.hpp"
 #include "kernels/cpu/scratch.hpp"

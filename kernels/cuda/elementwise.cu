@@ -8,6 +8,7 @@
 
 #include "device/intrinsics.cuh"
 #include "device/kernel.cuh"
+#include "kernels/contract/elementwise.hpp"
 #include "kernels/dispatch.hpp"
 
 namespace sparsert::backend::SPARSERT_BACKEND {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "device/kernel.cuh"
+#include "kernels/contract/matmul.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/products.hpp"
 

@@ -12,6 +12,7 @@
 
 #include "device/intrinsics.cuh"
 #include "device/kernel.cuh"
+#include "kernels/contract/spmm.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/products.hpp"
 

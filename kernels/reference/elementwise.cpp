@@ -4,6 +4,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/contract/elementwise.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/elementwise.hpp"
 

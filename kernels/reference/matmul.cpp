@@ -1,4 +1,5 @@
 // kernels/reference/matmul.cpp — dense times dense, one element at a time: what it means.
+#include "kernels/contract/matmul.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/products.hpp"
 

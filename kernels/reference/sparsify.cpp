@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/contract/sparsify.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/numerics.hpp"
 #include "kernels/sparsify.hpp"

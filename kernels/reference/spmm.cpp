@@ -1,4 +1,5 @@
 // kernels/reference/spmm.cpp — CSR times dense, one element at a time: what it means.
+#include "kernels/contract/spmm.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/products.hpp"
 

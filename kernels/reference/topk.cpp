@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/contract/topk.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/numerics.hpp"
 

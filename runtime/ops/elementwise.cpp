@@ -1,4 +1,5 @@
 // runtime/ops/elementwise.cpp — arithmetic, casts, comparison and ReLU: check, allocate, dispatch.
+#include "kernels/contract/elementwise.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
 #include "sparsert/ops.hpp"

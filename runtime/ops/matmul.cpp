@@ -1,6 +1,7 @@
 // runtime/ops/matmul.cpp — dense times dense, and the dense layer: check, allocate, dispatch.
 #include <utility>
 
+#include "kernels/contract/matmul.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
 #include "sparsert/ops.hpp"

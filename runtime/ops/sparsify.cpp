@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/contract/sparsify.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
 #include "sparsert/ops.hpp"

@@ -1,6 +1,7 @@
 // runtime/ops/spmm.cpp — sparse times dense, and the layer made of it: check, allocate, dispatch.
 #include <utility>
 
+#include "kernels/contract/spmm.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
 #include "runtime/view.hpp"

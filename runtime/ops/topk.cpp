@@ -1,4 +1,5 @@
 // runtime/ops/topk.cpp — the largest magnitudes along the last dimension: check, allocate, dispatch.
+#include "kernels/contract/topk.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
 #include "sparsert/ops.hpp"
