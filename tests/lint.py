@@ -29,6 +29,7 @@ MAY_INCLUDE = [
     ("bench/", [PUBLIC_HEADERS, r"bench/.*", r"bench_commit\.hpp"]),
     ("examples/", [PUBLIC_HEADERS]),
     ("tests/simt/", [PUBLIC_HEADERS, r"tests/.*", r"device/.*", r"kernels/cuda/.*"]),
+    ("tests/kernels/", [PUBLIC_HEADERS, r"tests/.*", r"kernels/(cpu/)?\w+\.hpp"]),
     ("tests/tools/", [PUBLIC_HEADERS, r"tests/.*", r"tools/.*"]),
     # Tests see the public surface; besides, what forces an instruction set, splits a loop, counts launches or traces.
     ("tests/", [PUBLIC_HEADERS, r"tests/.*", r"bench/\w+\.hpp", r"device/(cpu|parallel|trace|simt/simt)\.hpp"]),
