@@ -47,7 +47,26 @@ std::optional<double> density(std::uint64_t nonzeros, std::uint64_t elements) {
   return static_cast<double>(nonzeros) / static_cast<double>(elements);
 }
 
-std::string refusal(const TensorInfo& tensor) { return tensor.dtype + " is not stored here: listed, not loaded"; }
+std::string refusal(const TensorInfo& tensor) {
+  return tensor.refusal.empty() ? tensor.dtype + " is not stored here: listed, not loaded" : tensor.refusal;
+}
+
+std::uint64_t nonzeros(const ModelFile& model, std::size_t position) {
+  if (model.info().tensors[position].layout == Layout::dense) {
+    return static_cast<std::uint64_t>(count_nonzero(model.read(position)));
+  }
+  const SparseTensor sparse = model.read_sparse(position);
+  return static_cast<std::uint64_t>(std::visit([](const auto& m) { return count_nonzero(m.values()); }, sparse.matrix));
+}
+
+const char* layout_name(Layout layout) {
+  switch (layout) {
+    case Layout::dense: return "dense";
+    case Layout::coo: return "coo";
+    case Layout::csr: return "csr";
+  }
+  return "";
+}
 
 Report read(const ModelFile& model, bool with_density) {
   Report report;
@@ -58,7 +77,7 @@ Report read(const ModelFile& model, bool with_density) {
     report.elements += row.elements;
     report.nbytes += tensor.nbytes;
     if (with_density && tensor.storage) {
-      row.nonzeros = static_cast<std::uint64_t>(count_nonzero(model.read(i)));
+      row.nonzeros = nonzeros(model, i);
       report.counted += row.elements;
       report.nonzeros += *row.nonzeros;
       if (pool_statistics(cpu_device).cached > kMaxCached) trim_pool(cpu_device);
@@ -76,13 +95,20 @@ void print_json(const FileInfo& info, const Report& report, bool with_density) {
   ordered_json refused = ordered_json::array();
   for (const Row& row : report.rows) {
     const TensorInfo& tensor = *row.tensor;
-    tensors.push_back(
-        {{"name", tensor.name},
-         {"dtype", tensor.dtype},
-         {"shape", tensor.shape},
-         {"offset", tensor.offset},
-         {"bytes", tensor.nbytes},
-         {"density", row.nonzeros ? optional_json(density(*row.nonzeros, row.elements)) : ordered_json()}});
+    ordered_json one{{"name", tensor.name},
+                     {"dtype", tensor.dtype},
+                     {"shape", tensor.shape},
+                     {"offset", tensor.offset},
+                     {"bytes", tensor.nbytes},
+                     {"density", row.nonzeros ? optional_json(density(*row.nonzeros, row.elements)) : ordered_json()}};
+    if (tensor.layout != Layout::dense) one["layout"] = layout_name(tensor.layout);
+    if (!tensor.file.empty()) one["file"] = tensor.file;
+    if (!tensor.tied_to.empty()) one["tied_to"] = tensor.tied_to;
+    if (!tensor.axes.empty()) one["axes"] = tensor.axes;
+    if (tensor.quantization) {
+      one["quantization"] = {{"scales", tensor.quantization->scales.size()}, {"axis", tensor.quantization->axis}};
+    }
+    tensors.push_back(std::move(one));
     if (!tensor.storage) refused.push_back({{"name", tensor.name}, {"reason", refusal(tensor)}});
   }
   const ordered_json out{
@@ -119,9 +145,10 @@ void print_table(const Report& report) {
   for (std::size_t i = 0; i < report.rows.size(); ++i) {
     const Row& row = report.rows[i];
     const auto share = row.nonzeros ? density(*row.nonzeros, row.elements) : std::nullopt;
-    std::cout << line(names[i], row.tensor->dtype, to_string(row.tensor->shape), grouped(row.tensor->nbytes),
-                      share ? percent(*share) : "-")
-              << '\n';
+    const bool sparse = row.tensor->layout != Layout::dense;
+    std::cout << line(names[i], row.tensor->dtype + (sparse ? std::string(" ") + layout_name(row.tensor->layout) : ""),
+                      to_string(row.tensor->shape), grouped(row.tensor->nbytes), share ? percent(*share) : "-")
+              << (row.tensor->tied_to.empty() ? "" : "  = " + printable(row.tensor->tied_to, kMaxNameWidth)) << '\n';
   }
 }
 

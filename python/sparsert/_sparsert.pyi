@@ -470,8 +470,10 @@ class StateDict:
 
     def __init__(self, state: StateDict | Mapping[str, Any] | None = None, metadata: Mapping[str, str] | None = None) -> None: ...
 
-    def __getitem__(self, name: str) -> Tensor:
-        """KeyError, with close names."""
+    def __getitem__(self, name: str) -> Any:
+        """
+        A Tensor, or a Csr or Coo where the file holds it sparse. KeyError, with close names.
+        """
 
     def __contains__(self, name: object) -> bool: ...
 
@@ -481,9 +483,9 @@ class StateDict:
 
     def keys(self) -> list[str]: ...
 
-    def values(self) -> list[Tensor]: ...
+    def values(self) -> list[Any]: ...
 
-    def items(self) -> list[tuple[str, Tensor]]: ...
+    def items(self) -> list[tuple[str, Any]]: ...
 
     def get(self, name: str, default: Any = None) -> Any: ...
 
@@ -521,7 +523,34 @@ class TensorInfo:
         """Of the data, from the start of the file."""
 
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """In the file."""
+
+    @property
+    def layout(self) -> str:
+        """'dense', 'coo' or 'csr'."""
+
+    @property
+    def file(self) -> str:
+        """Beneath the model's folder, where the model has more than one."""
+
+    @property
+    def tied_to(self) -> str:
+        """An earlier tensor that is the same memory, or ''."""
+
+    @property
+    def refusal(self) -> str:
+        """Why it is not loaded, where its dtype is not the reason."""
+
+    @property
+    def axes(self) -> str:
+        """
+        Order of a weight's dimensions where the format says so: 'HWIO', 'IO', ...; else ''.
+        """
+
+    @property
+    def quantization(self) -> tuple[list[float], list[int], int] | None:
+        """(scales, zero points, axis) of quantized integers."""
 
     def __repr__(self) -> str: ...
 
@@ -542,11 +571,14 @@ class FileInfo:
 
     def __repr__(self) -> str: ...
 
-def load(path: str | os.PathLike, device: str = 'cpu', include: Sequence[str] = [], max_bytes: int | None = None) -> StateDict:
+def load(path: str | os.PathLike, device: str = 'cpu', include: Sequence[str] = [], exclude: Sequence[str] = [], rename: Mapping[str, str] = {}, select: str = '', dequantize: bool = False, layout: str = 'stored', strict: bool = False, max_bytes: int | None = None) -> StateDict:
     """
-    Reads a model file, or the one that a folder holds. Nothing in it is executed.
+    Reads a model file or folder; its content decides the format. Nothing in it is executed.
 
-    `include`: globs (*, ?) of the names to load. `max_bytes`: a limit on the tensors loaded, 16 GiB unless said.
+    `include`, `exclude`: globs (*, ?) of names. `rename`: new names by the file's. `select`: which model, where a
+    folder holds several. `dequantize`: quantized integers as float32. `layout`: 'torch' brings weights whose axes
+    the format states into PyTorch's order. `strict`: refuse what is not a tensor or a plain value. `max_bytes`: a
+    limit on the tensors loaded, 16 GiB unless said.
     FileError with format, offset and reason; ValueError for a glob that matches nothing.
     """
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "bindings.hpp"
@@ -16,18 +17,24 @@ namespace {
 
 using Metadata = std::map<std::string, std::string>;
 
-const Tensor& tensor_of(const StateDict& state, const std::string& name) {
-  if (state.contains(name)) return state.at(name);
+/// A Tensor, or a Csr or Coo where the file holds the tensor sparse.
+nb::object value_of(const StateDict& state, const std::string& name) {
+  if (state.is_sparse(name)) {
+    return std::visit([](const auto& matrix) { return nb::cast(matrix); }, state.sparse_at(name).matrix);
+  }
+  if (state.contains(name)) return nb::cast(state.at(name));
   try {
-    return state.at(name);
+    return nb::cast(state.at(name));
   } catch (const Error& error) {
     throw nb::key_error(error.what());
   }
 }
 
+/// Dense tensors first, then sparse ones.
 nb::list names_of(const StateDict& state) {
   nb::list names;
   for (const auto& [name, tensor] : state.entries()) names.append(name);
+  for (const auto& [name, tensor] : state.sparse_entries()) names.append(name);
   return names;
 }
 
@@ -54,10 +61,20 @@ StateDict as_state(const char* op, nb::handle mapping) {
 }
 
 StateDict load_file(const std::filesystem::path& path, const std::string& device,
-                    const std::vector<std::string>& include, std::optional<std::uint64_t> max_bytes) {
+                    const std::vector<std::string>& include, const std::vector<std::string>& exclude,
+                    const std::map<std::string, std::string>& rename, const std::string& select, bool dequantize,
+                    const std::string& layout, bool strict, std::optional<std::uint64_t> max_bytes) {
   LoadOptions options;
   options.device = Device::parse(device);
   options.include = include;
+  options.exclude = exclude;
+  options.rename = rename;
+  options.select = select;
+  options.dequantize = dequantize;
+  options.strict = strict;
+  require(layout == "stored" || layout == "torch",
+          [&] { return "load: layout is '" + layout + "', expected 'stored' or 'torch'"; });
+  options.torch_layout = layout == "torch";
   if (max_bytes) options.max_bytes = *max_bytes;
   return unlocked([&] { return load(path, options); });
 }
@@ -81,7 +98,8 @@ void bind_state(nb::module_& module) {
           nb::sig(
               "def __init__(self, state: StateDict | collections.abc.Mapping[str, typing.Any] | None = None, metadata: "
               "collections.abc.Mapping[str, str] | None = None) -> None"))
-      .def("__getitem__", &tensor_of, nb::arg("name"), nb::rv_policy::copy, "KeyError, with close names.")
+      .def("__getitem__", &value_of, nb::arg("name"), nb::sig("def __getitem__(self, name: str) -> typing.Any"),
+           "A Tensor, or a Csr or Coo where the file holds it sparse. KeyError, with close names.")
       .def(
           "__contains__",
           [](const StateDict& state, nb::handle name) {
@@ -97,22 +115,24 @@ void bind_state(nb::module_& module) {
           "values",
           [](const StateDict& state) {
             nb::list tensors;
-            for (const auto& [name, tensor] : state.entries()) tensors.append(tensor);
+            for (const nb::handle name : names_of(state)) tensors.append(value_of(state, nb::cast<std::string>(name)));
             return tensors;
           },
-          nb::sig("def values(self) -> list[Tensor]"))
+          nb::sig("def values(self) -> list[typing.Any]"))
       .def(
           "items",
           [](const StateDict& state) {
             nb::list items;
-            for (const auto& [name, tensor] : state.entries()) items.append(nb::make_tuple(name, tensor));
+            for (const nb::handle name : names_of(state)) {
+              items.append(nb::make_tuple(name, value_of(state, nb::cast<std::string>(name))));
+            }
             return items;
           },
-          nb::sig("def items(self) -> list[tuple[str, Tensor]]"))
+          nb::sig("def items(self) -> list[tuple[str, typing.Any]]"))
       .def(
           "get",
           [](const StateDict& state, const std::string& name, nb::object otherwise) {
-            return state.contains(name) ? nb::cast(state.at(name)) : otherwise;
+            return state.contains(name) ? value_of(state, name) : otherwise;
           },
           nb::arg("name"), nb::arg("default") = nb::none(),
           nb::sig("def get(self, name: str, default: typing.Any = None) -> typing.Any"))
@@ -141,7 +161,27 @@ void bind_info(nb::module_& module) {
           "False for a dtype that is listed, and refused by `load`.")
       .def_prop_ro("shape", [](const TensorInfo& info) { return shape_tuple(info.shape); })
       .def_ro("offset", &TensorInfo::offset, "Of the data, from the start of the file.")
-      .def_ro("nbytes", &TensorInfo::nbytes)
+      .def_ro("nbytes", &TensorInfo::nbytes, "In the file.")
+      .def_prop_ro(
+          "layout",
+          [](const TensorInfo& info) {
+            return info.layout == Layout::dense ? "dense" : info.layout == Layout::coo ? "coo" : "csr";
+          },
+          "'dense', 'coo' or 'csr'.")
+      .def_ro("file", &TensorInfo::file, "Beneath the model's folder, where the model has more than one.")
+      .def_ro("tied_to", &TensorInfo::tied_to, "An earlier tensor that is the same memory, or ''.")
+      .def_ro("refusal", &TensorInfo::refusal, "Why it is not loaded, where its dtype is not the reason.")
+      .def_prop_ro(
+          "axes", [](const TensorInfo& info) { return std::string(info.axes); },
+          "Order of a weight's dimensions where the format says so: 'HWIO', 'IO', ...; else ''.")
+      .def_prop_ro(
+          "quantization",
+          [](const TensorInfo& info) -> nb::object {
+            if (!info.quantization) return nb::none();
+            return nb::make_tuple(info.quantization->scales, info.quantization->zero_points, info.quantization->axis);
+          },
+          nb::sig("def quantization(self) -> tuple[list[float], list[int], int] | None"),
+          "(scales, zero points, axis) of quantized integers.")
       .def("__repr__", [](const TensorInfo& info) {
         return "TensorInfo('" + info.name + "', " + info.dtype + ", " + to_string(info.shape) + ")";
       });
@@ -163,9 +203,14 @@ void bind_files(nb::module_& module) {
   bind_info(module);
   module.def(
       "load", &load_file, nb::arg("path"), nb::arg("device") = "cpu", nb::arg("include") = std::vector<std::string>(),
+      nb::arg("exclude") = std::vector<std::string>(), nb::arg("rename") = std::map<std::string, std::string>(),
+      nb::arg("select") = "", nb::arg("dequantize") = false, nb::arg("layout") = "stored", nb::arg("strict") = false,
       nb::arg("max_bytes") = nb::none(),
-      "Reads a model file, or the one that a folder holds. Nothing in it is executed.\n\n"
-      "`include`: globs (*, ?) of the names to load. `max_bytes`: a limit on the tensors loaded, 16 GiB unless said.\n"
+      "Reads a model file or folder; its content decides the format. Nothing in it is executed.\n\n"
+      "`include`, `exclude`: globs (*, ?) of names. `rename`: new names by the file's. `select`: which model, where a\n"
+      "folder holds several. `dequantize`: quantized integers as float32. `layout`: 'torch' brings weights whose axes\n"
+      "the format states into PyTorch's order. `strict`: refuse what is not a tensor or a plain value. `max_bytes`: a\n"
+      "limit on the tensors loaded, 16 GiB unless said.\n"
       "FileError with format, offset and reason; ValueError for a glob that matches nothing.");
   module.def(
       "save", &save_file, nb::arg("path"), nb::arg("state"), nb::arg("metadata") = nb::none(),

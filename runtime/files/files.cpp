@@ -2,14 +2,14 @@
 #include "sparsert/files.hpp"
 
 #include <algorithm>
-#include <array>
 #include <new>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-#include "runtime/files/bytes.hpp"
-#include "runtime/files/io.hpp"
+#include "runtime/files/adapt.hpp"
+#include "runtime/files/format.hpp"
 #include "runtime/files/names.hpp"
 #include "runtime/files/safetensors.hpp"
 
@@ -17,7 +17,6 @@ namespace sparsert {
 namespace files {
 namespace {
 
-constexpr std::size_t kSniffedBytes = 16;
 constexpr std::size_t kMaxListed = 20;  // choices in a message
 
 /// Runs `action`; makes its failed allocations ours.
@@ -39,34 +38,6 @@ auto with_path(const std::filesystem::path& path, Action&& action) {
     return with_memory(path, action);
   } catch (const FileError& error) {
     throw FileError(path.string() + ": " + error.what(), error.where());
-  }
-}
-
-struct Magic {
-  std::string_view bytes;
-  const char* what;
-};
-
-// Containers that a user may well hold in his hands, told apart so that the error says what the file is.
-constexpr std::array<Magic, 5> kNotRead{{
-    {{"PK\x03\x04", 4}, "a zip archive (PyTorch, npz or Keras)"},
-    {{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9", 9}, "a legacy PyTorch file (pickle)"},
-    {{"\x93NUMPY", 6}, "a NumPy array file"},
-    {{"\x89HDF\r\n\x1a\n", 8}, "an HDF5 file"},
-    {{"GGUF", 4}, "a GGUF file"},
-}};
-
-/// Throws unless the content is safetensors: its header begins with '{' after eight bytes.
-void check_content(const InputFile& file) {
-  std::array<char, kSniffedBytes> first{};
-  const std::size_t count = std::min<std::size_t>(file.size(), first.size());
-  file.read(0, first.data(), count);
-  const std::string_view text(first.data(), count);
-  if (text.size() > safetensors::kPrefixBytes && text[safetensors::kPrefixBytes] == '{') return;
-  for (const Magic& magic : kNotRead) {
-    if (text.starts_with(magic.bytes)) {
-      throw FileError(std::string("is ") + magic.what + ", expected safetensors; no other format is read");
-    }
   }
 }
 
@@ -95,39 +66,74 @@ std::filesystem::path only_model_in(const std::filesystem::path& folder) {
   return folder / found.front();
 }
 
-/// The positions of the tensors that the globs name.
-std::vector<std::size_t> selected(const FileInfo& info, const std::vector<std::string>& globs) {
+/// Throws `Error{invalid_argument}` for a glob that matches no tensor at all.
+void check_globs(const FileInfo& info, const char* option, const std::vector<std::string>& globs) {
   for (const std::string& glob : globs) {
     const bool used = std::any_of(info.tensors.begin(), info.tensors.end(),
                                   [&](const TensorInfo& tensor) { return glob_match(glob, tensor.name); });
     require(used, [&] {
       std::vector<std::string_view> names;
       for (const TensorInfo& tensor : info.tensors) names.push_back(tensor.name);
-      return "load: include " + in_quotes(glob) + " matches no tensor" + close_names(glob, names);
+      return "load: " + std::string(option) + " " + in_quotes(glob) + " matches no tensor" + close_names(glob, names);
     });
   }
+}
+
+/// The positions of the tensors that the globs name.
+std::vector<std::size_t> selected(const FileInfo& info, const LoadOptions& options) {
+  check_globs(info, "include", options.include);
+  check_globs(info, "exclude", options.exclude);
   std::vector<std::size_t> positions;
   for (std::size_t i = 0; i < info.tensors.size(); ++i) {
     const auto matches = [&](const std::string& glob) { return glob_match(glob, info.tensors[i].name); };
-    if (globs.empty() || std::any_of(globs.begin(), globs.end(), matches)) positions.push_back(i);
+    const auto any_of = [&](const auto& globs) { return std::any_of(globs.begin(), globs.end(), matches); };
+    if ((options.include.empty() || any_of(options.include)) && !any_of(options.exclude)) positions.push_back(i);
   }
   return positions;
 }
 
-DType checked_storage(const TensorInfo& tensor) {
-  if (!tensor.storage) {
-    throw FileError("tensor " + in_quotes(tensor.name) + " is " + tensor.dtype +
-                    ", which is not stored here; leave it out with `include`");
+/// The name that each of the tensors gets.
+std::vector<std::string> new_names(const FileInfo& info, const std::vector<std::size_t>& positions,
+                                   const std::map<std::string, std::string>& rename) {
+  std::vector<std::string> names;
+  std::set<std::string_view> used;
+  for (const std::size_t i : positions) {
+    const auto renamed = rename.find(info.tensors[i].name);
+    if (renamed != rename.end()) used.insert(renamed->first);
+    names.push_back(renamed != rename.end() ? renamed->second : info.tensors[i].name);
   }
-  return *tensor.storage;
+  for (const auto& [from, to] : rename) {
+    require(used.contains(from), [&] {
+      std::vector<std::string_view> loaded;
+      for (const std::size_t i : positions) loaded.push_back(info.tensors[i].name);
+      return "load: rename " + in_quotes(from) + " is the name of no tensor that is loaded" + close_names(from, loaded);
+    });
+  }
+  return names;
+}
+
+void check_storage(const TensorInfo& tensor) {
+  if (tensor.storage) return;
+  const std::string reason =
+      tensor.refusal.empty() ? "is " + tensor.dtype + ", which is not stored here" : tensor.refusal;
+  throw FileError("tensor " + in_quotes(tensor.name) + " " + reason + "; leave it out with `include` or `exclude`");
+}
+
+/// Bytes of a tensor once it is loaded.
+std::uint64_t loaded_bytes(const TensorInfo& tensor) {
+  if (tensor.layout != Layout::dense) return tensor.nbytes;
+  return static_cast<std::uint64_t>(element_count(tensor.shape, size_of(*tensor.storage)));
 }
 
 /// Proves that the tensors can be loaded before the first is.
 void check_selection(const FileInfo& info, const std::vector<std::size_t>& positions, std::uint64_t max_bytes) {
   std::uint64_t bytes = 0;
   for (const std::size_t i : positions) {
-    checked_storage(info.tensors[i]);
-    bytes += info.tensors[i].nbytes;  // at most the bytes of the file
+    const TensorInfo& tensor = info.tensors[i];
+    check_storage(tensor);
+    if (!tensor.tied_to.empty()) continue;
+    const std::uint64_t more = loaded_bytes(tensor);
+    bytes = more > UINT64_MAX - bytes ? UINT64_MAX : bytes + more;
   }
   if (bytes > max_bytes) {
     throw FileError("the tensors have " + std::to_string(bytes) +
@@ -135,14 +141,13 @@ void check_selection(const FileInfo& info, const std::vector<std::size_t>& posit
   }
 }
 
-/// A byte that is neither 0 nor 1 is no bool: to read it as one would be undefined.
-void check_booleans(const Tensor& tensor, const TensorInfo& info) {
-  const auto* const bytes = static_cast<const unsigned char*>(tensor.data());
-  const auto* const end = bytes + tensor.nbytes();
-  const auto* const bad = std::find_if(bytes, end, [](unsigned char byte) { return byte > 1; });
-  if (bad != end) {
-    malformed(safetensors::kFormat, info.offset + static_cast<std::uint64_t>(bad - bytes),
-              "tensor " + in_quotes(info.name) + ": a BOOL is " + std::to_string(*bad) + ", expected 0 or 1");
+/// Runs `action`, which reads the tensor, and puts its name behind a FileError.
+template <class Action>
+auto with_name(const TensorInfo& tensor, Action&& action) {
+  try {
+    return action();
+  } catch (const FileError& error) {
+    throw FileError(std::string(error.what()) + " (tensor " + in_quotes(tensor.name) + ")", error.where());
   }
 }
 
@@ -150,10 +155,39 @@ void check_booleans(const Tensor& tensor, const TensorInfo& info) {
 }  // namespace files
 
 struct ModelFile::Impl {
-  explicit Impl(const std::filesystem::path& path) : file(path) {}
+  std::unique_ptr<files::Reader> reader;
+  std::filesystem::path path;  // of what was opened, for messages
 
-  files::InputFile file;
-  FileInfo info;
+  const TensorInfo& entry(std::size_t position, bool sparse) const {
+    const auto& tensors = reader->info.tensors;
+    require(position < tensors.size(), [&] {
+      return "read: got tensor " + std::to_string(position) + ", expected less than " + std::to_string(tensors.size());
+    });
+    const TensorInfo& tensor = tensors[position];
+    files::with_path(path, [&] { files::check_storage(tensor); });
+    require((tensor.layout != Layout::dense) == sparse, [&] {
+      return "read: tensor " + files::in_quotes(tensor.name) +
+             (sparse ? " is dense; see read" : " is sparse; see read_sparse");
+    });
+    return tensor;
+  }
+
+  Tensor read(std::size_t position) const {
+    return files::with_name(reader->info.tensors[position], [&] { return reader->read(position); });
+  }
+
+  SparseTensor read_sparse(std::size_t position) const {
+    return files::with_name(reader->info.tensors[position], [&] { return reader->read_sparse(position); });
+  }
+
+  /// The tensor as the options want it.
+  Tensor adapted(std::size_t position, const LoadOptions& options) const {
+    const TensorInfo& tensor = reader->info.tensors[position];
+    Tensor value = read(position);
+    if (options.dequantize && tensor.quantization) value = files::dequantized(value, *tensor.quantization);
+    if (options.torch_layout) value = files::in_torch_order(value, tensor.axes);
+    return value;
+  }
 };
 
 ModelFile::ModelFile(const std::filesystem::path& path, const LoadOptions& options) {
@@ -161,11 +195,10 @@ ModelFile::ModelFile(const std::filesystem::path& path, const LoadOptions& optio
   const bool is_folder = std::filesystem::is_directory(path, ignored);
   const auto found = is_folder ? files::with_path(path, [&] { return files::only_model_in(path); }) : path;
   files::with_path(found, [&] {
-    impl_ = std::make_unique<Impl>(found);
-    files::check_content(impl_->file);
-    impl_->info = files::safetensors::inspect(impl_->file, options);
-    impl_->info.path = found;
-    impl_->file.check_unchanged();
+    files::Source source{files::Bytes(std::make_shared<const files::InputFile>(found)), {}, {}, &options};
+    source.root = files::Root::of_file(found, &source.name);
+    impl_ = std::make_unique<Impl>(Impl{files::open_source(source), found});
+    if (impl_->reader->info.path.empty()) impl_->reader->info.path = found;
   });
 }
 
@@ -173,24 +206,18 @@ ModelFile::ModelFile(ModelFile&&) noexcept = default;
 ModelFile& ModelFile::operator=(ModelFile&&) noexcept = default;
 ModelFile::~ModelFile() = default;
 
-const FileInfo& ModelFile::info() const noexcept { return impl_->info; }
+const FileInfo& ModelFile::info() const noexcept { return impl_->reader->info; }
 
 Tensor ModelFile::read(std::size_t position, const Device& device) const {
   require_usable(device);
-  const FileInfo& info = impl_->info;
-  require(position < info.tensors.size(), [&] {
-    return "read: got tensor " + std::to_string(position) + ", expected less than " +
-           std::to_string(info.tensors.size());
-  });
-  const TensorInfo& entry = info.tensors[position];
-  return files::with_path(info.path, [&] {
-    const DType dtype = files::checked_storage(entry);
-    Tensor tensor = Tensor::empty(entry.shape, dtype, device.is_host() ? device : cpu_device);
-    impl_->file.read(entry.offset, tensor.mutable_data(), entry.nbytes);
-    impl_->file.check_unchanged();
-    if (dtype == DType::boolean) files::check_booleans(tensor, entry);
-    return tensor.to(device);
-  });
+  impl_->entry(position, false);
+  return files::with_path(impl_->path, [&] { return impl_->read(position).to(device); });
+}
+
+SparseTensor ModelFile::read_sparse(std::size_t position, const Device& device) const {
+  require_usable(device);
+  impl_->entry(position, true);
+  return files::with_path(impl_->path, [&] { return impl_->read_sparse(position).to(device); });
 }
 
 FileInfo inspect_file(const std::filesystem::path& path, const LoadOptions& options) {
@@ -201,14 +228,25 @@ StateDict load(const std::filesystem::path& path, const LoadOptions& options) {
   require_usable(options.device);
   const ModelFile model(path, options);
   const FileInfo& info = model.info();
-  const auto positions = files::with_path(info.path, [&] {
-    auto chosen = files::selected(info, options.include);
-    files::check_selection(info, chosen, options.max_bytes);
-    return chosen;
-  });
-  return files::with_memory(info.path, [&] {
+  const ModelFile::Impl& impl = *model.impl_;
+  return files::with_path(impl.path, [&] {
+    const auto positions = files::selected(info, options);
+    const auto names = files::new_names(info, positions, options.rename);
+    files::check_selection(info, positions, options.max_bytes);
     StateDict state;
-    for (const std::size_t i : positions) state.insert(info.tensors[i].name, model.read(i, options.device));
+    std::map<std::string_view, std::size_t> loaded;  // by the file's name, for ties
+    for (std::size_t n = 0; n < positions.size(); ++n) {
+      const TensorInfo& tensor = info.tensors[positions[n]];
+      const auto twin = loaded.find(tensor.tied_to);
+      if (tensor.layout != Layout::dense) {
+        state.insert(names[n], impl.read_sparse(positions[n]).to(options.device));
+      } else if (!tensor.tied_to.empty() && twin != loaded.end()) {
+        state.insert(names[n], Tensor(state.at(names[twin->second])));
+      } else {
+        state.insert(names[n], impl.adapted(positions[n], options).to(options.device));
+        loaded.emplace(tensor.name, n);
+      }
+    }
     state.metadata() = info.metadata;
     return state;
   });

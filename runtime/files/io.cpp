@@ -56,7 +56,9 @@ bool Descriptor::close() noexcept {
 
 // O_NONBLOCK: opening a pipe that nobody writes to must not wait. It has no effect on regular files.
 InputFile::InputFile(const std::filesystem::path& path)
-    : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
+    : InputFile(Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))) {}
+
+InputFile::InputFile(Descriptor fd) : fd_(std::move(fd)) {
   if (fd_.get() < 0) system_error("open");
   struct stat status {};
   if (::fstat(fd_.get(), &status) != 0) system_error("read the status");

@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace sparsert::files {
 
@@ -17,6 +20,8 @@ class Descriptor {
   ~Descriptor();
 
   int get() const noexcept { return fd_; }
+  /// Gives it up: somebody else closes it.
+  void release() noexcept { fd_ = -1; }
   /// Closes now; false where the system reports an error of an earlier write.
   bool close() noexcept;
 
@@ -30,6 +35,8 @@ class InputFile {
  public:
   /// Throws `FileError`; a pipe, socket, device or folder is refused without waiting for it.
   explicit InputFile(const std::filesystem::path& path);
+  /// Of a file that is open already; the same checks.
+  explicit InputFile(Descriptor fd);
 
   std::uint64_t size() const noexcept { return identity_.size; }
 
@@ -50,6 +57,37 @@ class InputFile {
 
   Descriptor fd_;
   Identity identity_;
+};
+
+/// The folder that the files of a model lie beneath. Nothing outside it is opened, whatever a name or a symbolic link
+/// says: names are walked part by part, each opened without following links, and a link is followed by walking what it
+/// says from the same place. An absolute name or link, and a `..` that leaves the folder, are errors.
+class Root {
+ public:
+  /// Throws `FileError`.
+  explicit Root(std::filesystem::path folder);
+
+  /// The root for a model file: its folder, or the `models--*` folder of a hub cache that it lies in. `name` becomes
+  /// the file's name beneath it.
+  static std::shared_ptr<const Root> of_file(const std::filesystem::path& path, std::string* name);
+
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+  /// Opens the file `name` beneath the root. Throws `FileError`, with the name.
+  std::shared_ptr<const InputFile> open(std::string_view name) const;
+
+  /// What `name` is: a folder, a file or nothing that can be reached. Never throws for a missing file.
+  enum class Kind { missing, file, folder };
+  Kind kind(std::string_view name) const;
+
+  /// The names in the folder `name` ("" is the root), sorted. Throws `FileError`, also for more than 100,000.
+  std::vector<std::string> list(std::string_view name = {}) const;
+
+ private:
+  Descriptor walk(std::string_view name, int flags) const;
+
+  std::filesystem::path path_;
+  Descriptor fd_;
 };
 
 /// A file that appears under its name only when it is complete: written beside it, synchronized, renamed.

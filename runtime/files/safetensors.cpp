@@ -22,22 +22,22 @@ namespace sparsert::files::safetensors {
 namespace {
 
 constexpr std::array<TypeName, 22> kTypeNames{{
-    {"BOOL", 8, DType::boolean},
-    {"U8", 8, DType::uint8},
-    {"I32", 32, DType::int32},
-    {"I64", 64, DType::int64},
-    {"F16", 16, DType::float16},
-    {"BF16", 16, DType::bfloat16},
-    {"F32", 32, DType::float32},
-    {"F64", 64, DType::float64},
-    {"I8", 8, {}},
-    {"I16", 16, {}},
-    {"U16", 16, {}},
-    {"U32", 32, {}},
-    {"U64", 64, {}},
-    {"C64", 64, {}},
-    {"F8_E4M3", 8, {}},
-    {"F8_E5M2", 8, {}},
+    {"BOOL", 8, Element::boolean},
+    {"U8", 8, Element::uint8},
+    {"I32", 32, Element::int32},
+    {"I64", 64, Element::int64},
+    {"F16", 16, Element::float16},
+    {"BF16", 16, Element::bfloat16},
+    {"F32", 32, Element::float32},
+    {"F64", 64, Element::float64},
+    {"I8", 8, Element::int8},
+    {"I16", 16, Element::int16},
+    {"U16", 16, Element::uint16},
+    {"U32", 32, Element::uint32},
+    {"U64", 64, Element::uint64},
+    {"C64", 64, Element::complex64},
+    {"F8_E4M3", 8, Element::float8_e4m3},
+    {"F8_E5M2", 8, Element::float8_e5m2},
     {"F8_E8M0", 8, {}},
     {"F8_E4M3FNUZ", 8, {}},
     {"F8_E5M2FNUZ", 8, {}},
@@ -266,7 +266,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
         std::find_if(kTypeNames.begin(), kTypeNames.end(), [&](const TypeName& t) { return t.name == name; });
     if (type == kTypeNames.end()) fail(of_entry() + "dtype is " + in_quotes(name) + ", which the format does not have");
     entry_.info.dtype = name;
-    entry_.info.storage = type->storage;
+    if (type->element) entry_.info.storage = storage_of(*type->element);
     entry_.bits = type->bits;
   }
 
@@ -303,7 +303,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 };
 
 /// The header's text, once its length is proven to fit the limit and the file.
-std::string read_header(const InputFile& file, std::uint64_t max_header_bytes) {
+std::string read_header(const Bytes& file, std::uint64_t max_header_bytes) {
   std::array<std::byte, kPrefixBytes> prefix;
   if (file.size() < kPrefixBytes) {
     malformed(kFormat, 0, "the file has " + std::to_string(file.size()) + " bytes, expected at least 8");
@@ -387,31 +387,55 @@ void check_places(std::vector<Entry>& entries, std::uint64_t data_start, std::ui
   }
 }
 
+/// The element type of an entry that has a storage type.
+Element element_named(const std::string& name) {
+  return *std::find_if(kTypeNames.begin(), kTypeNames.end(), [&](const TypeName& type) {
+            return type.name == name;
+          })->element;
+}
+
+class SafetensorsReader : public Reader {
+ public:
+  explicit SafetensorsReader(const Source& source) : bytes_(source.bytes) {
+    std::vector<Entry> entries;
+    std::uint64_t data_start = 0;
+    {
+      const std::string header = read_header(bytes_, source.options->max_header_bytes);
+      data_start = kPrefixBytes + header.size();
+      const char* const begin = header.data();
+      const char* reached = begin;
+      HeaderHandler handler(begin, &reached, source.options->max_tensors);
+      nlohmann::json::sax_parse(CountingIterator(begin, &reached), CountingIterator(begin + header.size(), &reached),
+                                &handler);
+      entries = std::move(handler.entries);
+      info.metadata = std::move(handler.metadata);
+    }
+    check_names(entries);
+    check_places(entries, data_start, bytes_.size() - data_start);
+    info.tensors.reserve(entries.size());
+    for (Entry& entry : entries) info.tensors.push_back(std::move(entry.info));
+  }
+
+  Tensor read(std::size_t position) const override {
+    const TensorInfo& tensor = info.tensors[position];
+    return read_tensor(kFormat, bytes_.part(tensor.offset, tensor.nbytes), tensor.shape, element_named(tensor.dtype));
+  }
+
+ private:
+  Bytes bytes_;
+};
+
 }  // namespace
 
 std::span<const TypeName> type_names() noexcept { return kTypeNames; }
 
-FileInfo inspect(const InputFile& file, const LoadOptions& options) {
-  FileInfo info;
-  info.format = kFormat;
-  std::vector<Entry> entries;
-  std::uint64_t data_start = 0;
-  {
-    const std::string header = read_header(file, options.max_header_bytes);
-    data_start = kPrefixBytes + header.size();
-    const char* const begin = header.data();
-    const char* reached = begin;
-    HeaderHandler handler(begin, &reached, options.max_tensors);
-    nlohmann::json::sax_parse(CountingIterator(begin, &reached), CountingIterator(begin + header.size(), &reached),
-                              &handler);
-    entries = std::move(handler.entries);
-    info.metadata = std::move(handler.metadata);
-  }
-  check_names(entries);
-  check_places(entries, data_start, file.size() - data_start);
-  info.tensors.reserve(entries.size());
-  for (Entry& entry : entries) info.tensors.push_back(std::move(entry.info));
-  return info;
+bool sniff(const Source& source) { return begins_with(source.bytes, "{", kPrefixBytes); }
+
+bool is_plausible(const Source& source) {
+  if (source.bytes.size() < kPrefixBytes) return true;
+  return ByteCursor(kFormat, source.bytes.read(0, kPrefixBytes)).read<std::uint64_t>() <= kMaxHeaderBytes;
 }
+
+std::unique_ptr<Reader> open(const Source& source) { return std::make_unique<SafetensorsReader>(source); }
 
 }  // namespace sparsert::files::safetensors

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
 
-#include "runtime/files/io.hpp"
-#include "sparsert/files.hpp"
+#include "runtime/files/element.hpp"
+#include "runtime/files/format.hpp"
 
 namespace sparsert::files::safetensors {
 
@@ -21,14 +22,20 @@ inline constexpr std::string_view kMetadataKey = "__metadata__";
 struct TypeName {
   std::string_view name;
   unsigned bits;
-  std::optional<DType> storage;  ///< none: it can be listed, not loaded
+  std::optional<Element> element;  ///< none: it can be listed, not loaded
 };
 
 /// All of them.
 std::span<const TypeName> type_names() noexcept;
 
+/// True where a '{' follows the eight bytes of a length.
+bool sniff(const Source& source);
+
+/// True where the length would fit the format's limit, or where the file is too short for one.
+bool is_plausible(const Source& source);
+
 /// Reads and checks the header. Everything it says of places and sizes is proven when this returns.
-FileInfo inspect(const InputFile& file, const LoadOptions& options);
+std::unique_ptr<Reader> open(const Source& source);
 
 /// Writes a state to an open file, without `commit`. Throws `Error{invalid_argument}` for what the format cannot hold.
 void write(OutputFile& file, const StateDict& state);

@@ -24,7 +24,10 @@ constexpr std::size_t kAlignment = 8;
 
 std::string_view name_of(DType dtype) {
   const auto types = type_names();
-  return std::find_if(types.begin(), types.end(), [&](const TypeName& type) { return type.storage == dtype; })->name;
+  // The first that is stored as `dtype` is the one of the same width; the widened ones follow.
+  return std::find_if(types.begin(), types.end(),
+                      [&](const TypeName& type) { return type.element && storage_of(*type.element) == dtype; })
+      ->name;
 }
 
 std::string json_string(const std::string& text, const char* what) {
@@ -59,6 +62,10 @@ std::string json_metadata(const std::map<std::string, std::string>& metadata) {
 }
 
 void check(const StateDict& state) {
+  require(state.sparse_entries().empty(), [&] {
+    return "save: " + in_quotes(state.sparse_entries().front().first) +
+           " is sparse, which the format cannot hold; make it dense first";
+  });
   require(state.metadata().size() <= kMaxMetadataEntries, [&] {
     return "save: got " + std::to_string(state.metadata().size()) + " metadata entries, expected at most " +
            std::to_string(kMaxMetadataEntries);

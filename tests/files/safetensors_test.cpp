@@ -192,9 +192,8 @@ TEST(Safetensors, InspectSaysWhatTheHeaderSays) {
 TEST(Safetensors, TypesThatAreNotStoredAreListedAndRefusedByName) {
   const TemporaryFolder folder;
   const std::vector<std::pair<std::string, int>> types{
-      {"I8", 8},          {"I16", 16},    {"U16", 16},    {"U32", 32},    {"U64", 64},
-      {"C64", 64},        {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
-      {"F8_E5M2FNUZ", 8}, {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}};
+      {"U64", 64},        {"C64", 64},        {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8},
+      {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}};
   for (const auto& [dtype, bits] : types) {
     const auto bytes = static_cast<std::uint64_t>(4 * bits / 8);
     const std::string text =
@@ -210,12 +209,29 @@ TEST(Safetensors, TypesThatAreNotStoredAreListedAndRefusedByName) {
   }
 }
 
+TEST(Safetensors, IntegersThatNoTensorHoldsAreWidened) {
+  const TemporaryFolder folder;
+  const auto loaded = [&](const char* dtype, std::string_view bytes) {
+    write_file(folder / "a.safetensors",
+               container(header({entry("x", dtype, "[2]", offsets(0, bytes.size()))}), bytes));
+    EXPECT_EQ(inspect_file(folder / "a.safetensors").tensors.at(0).dtype, dtype);
+    return load(folder / "a.safetensors").at("x");
+  };
+  EXPECT_EQ(to_vector<std::int32_t>(loaded("I8", "\x80\x7f")), (std::vector<std::int32_t>{-128, 127}));
+  EXPECT_EQ(to_vector<std::int32_t>(loaded("I16", std::string_view("\0\x80\xff\x7f", 4))),
+            (std::vector<std::int32_t>{-32768, 32767}));
+  EXPECT_EQ(to_vector<std::int32_t>(loaded("U16", std::string_view("\0\x80\xff\xff", 4))),
+            (std::vector<std::int32_t>{32768, 65535}));
+  EXPECT_EQ(to_vector<std::int64_t>(loaded("U32", std::string_view("\1\0\0\0\xff\xff\xff\xff", 8))),
+            (std::vector<std::int64_t>{1, 4294967295}));
+}
+
 TEST(Safetensors, ABoolIsZeroOrOne) {
   const TemporaryFolder folder;
   write_file(folder / "a.safetensors",
              container(header({entry("x", "BOOL", "[3]", "[0,3]")}), std::string("\1\0\2", 3)));
   EXPECT_NO_THROW(inspect_file(folder / "a.safetensors"));
-  expect_error(ErrorCode::file, {"safetensors, offset 65", "\"x\"", "a BOOL is 2"},
+  expect_error(ErrorCode::file, {"safetensors, offset 65", "\"x\"", "a boolean is 2"},
                [&] { load(folder / "a.safetensors"); });
 }
 

@@ -90,6 +90,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       bytes += tensor.nbytes;
       if (!tensor.storage) continue;
       const auto read = model.read(i);
+      const bool widened =
+          tensor.dtype == "I8" || tensor.dtype == "I16" || tensor.dtype == "U16" || tensor.dtype == "U32";
+      if (widened) continue;
       if (static_cast<std::uint64_t>(read.nbytes()) != tensor.nbytes) std::abort();
       if (tensor.nbytes != 0 && std::memcmp(read.data(), data + tensor.offset, tensor.nbytes) != 0) std::abort();
     }

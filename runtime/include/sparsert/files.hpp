@@ -12,24 +12,46 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "sparsert/sparse.hpp"
 #include "sparsert/tensor.hpp"
 
 namespace sparsert {
 
-/// Names to tensors, in the file's order, with the file's metadata.
+/// A tensor that a file holds sparse. The matrix has the tensor's first dimension as rows and all others, row-major,
+/// as columns; a vector is one row.
+struct SparseTensor {
+  std::variant<Csr, Coo> matrix;
+  Shape shape;
+
+  std::int64_t nnz() const noexcept;
+  std::int64_t nbytes() const noexcept;
+  DType dtype() const noexcept;
+  SparseTensor to(const Device& device, const Stream& stream = {}) const;
+  Tensor to_dense(const Stream& stream = {}) const;  ///< of the tensor's own shape
+};
+
+/// Names to tensors, in the file's order, with the file's metadata. What the file holds sparse stays sparse and is kept
+/// apart; a name is in one of the two.
 class StateDict {
  public:
   using Entry = std::pair<std::string, Tensor>;
+  using SparseEntry = std::pair<std::string, SparseTensor>;
 
   /// Throws `Error{invalid_argument}` for a name that is there already.
   void insert(std::string name, Tensor tensor);
+  void insert(std::string name, SparseTensor tensor);
   bool contains(const std::string& name) const;
-  /// Throws `Error{invalid_argument}` that lists close names.
+  bool is_sparse(const std::string& name) const;
+  /// Throws `Error{invalid_argument}` that lists close names, or says that the tensor is sparse.
   const Tensor& at(const std::string& name) const;
+  /// Throws `Error{invalid_argument}` that lists close names, or says that the tensor is dense.
+  const SparseTensor& sparse_at(const std::string& name) const;
   const std::vector<Entry>& entries() const noexcept { return entries_; }
-  std::size_t size() const noexcept { return entries_.size(); }
+  const std::vector<SparseEntry>& sparse_entries() const noexcept { return sparse_entries_; }
+  std::size_t size() const noexcept { return entries_.size() + sparse_entries_.size(); }
   std::int64_t nbytes() const noexcept;
 
   std::map<std::string, std::string>& metadata() noexcept { return metadata_; }
@@ -38,9 +60,27 @@ class StateDict {
   StateDict to(const Device& device, const Stream& stream = {}) const;
 
  private:
+  struct Position {
+    bool sparse;
+    std::size_t index;
+  };
+  Position find(const std::string& name) const;
+
   std::vector<Entry> entries_;
-  std::map<std::string, std::size_t> positions_;
+  std::vector<SparseEntry> sparse_entries_;
+  std::map<std::string, Position> positions_;
   std::map<std::string, std::string> metadata_;
+};
+
+/// How a file holds a tensor.
+enum class Layout : std::uint8_t { dense, coo, csr };
+
+/// Quantized integers: the real value is scale · (stored value - zero point), with one pair for the whole tensor or
+/// one for each index of dimension `axis`.
+struct Quantization {
+  std::vector<float> scales;
+  std::vector<std::int64_t> zero_points;  ///< as many as scales, or none where all are 0
+  int axis = 0;
 };
 
 /// What a file says of one tensor, without reading its data.
@@ -49,21 +89,34 @@ struct TensorInfo {
   std::string dtype;             ///< as the file spells it
   std::optional<DType> storage;  ///< what it loads as; none: it is listed, and refused by `load`
   Shape shape;
-  std::uint64_t offset = 0;  ///< of the data, from the start of the file
-  std::uint64_t nbytes = 0;
+  std::uint64_t offset = 0;  ///< of the data, from the start of its file
+  std::uint64_t nbytes = 0;  ///< in the file
+  Layout layout = Layout::dense;
+  std::int64_t nnz = 0;   ///< entries of a sparse tensor
+  std::string file;       ///< beneath the model's folder, where the model has more than one
+  std::string tied_to;    ///< an earlier tensor that is the same memory; `load` shares it
+  std::string refusal;    ///< why it is not loaded, where there is no storage and the dtype is not the reason
+  std::string_view axes;  ///< order of a weight's dimensions where the format says so: "HWIO", "IO"; else empty
+  std::shared_ptr<const Quantization> quantization;  ///< null: not quantized
 };
 
 struct FileInfo {
   std::filesystem::path path;  ///< of the file itself, where a folder was named
-  std::string format;          ///< "safetensors"
+  std::string format;          ///< "safetensors", "torch", "npz", ...
   std::vector<TensorInfo> tensors;
   std::map<std::string, std::string> metadata;
 };
 
-/// Limits that a file has to keep to.
+/// What to load and how, and the limits that a file has to keep to.
 struct LoadOptions {
   Device device = cpu_device;
-  std::vector<std::string> include;  ///< globs of the names to load (see `glob_match`); empty: all
+  std::vector<std::string> include;           ///< globs of the names to load (see `glob_match`); empty: all
+  std::vector<std::string> exclude;           ///< globs of the names to leave out
+  std::map<std::string, std::string> rename;  ///< new names by the file's; each key must be loaded
+  std::string select;         ///< which model, where a folder holds several: a file or folder in it, or a glob
+  bool dequantize = false;    ///< quantized integers as float32
+  bool torch_layout = false;  ///< weights whose `axes` are known in PyTorch's order: (out, in), OIHW
+  bool strict = false;        ///< refuse files that hold anything besides tensors and plain values
   std::uint64_t max_tensors = 1'000'000;
   std::uint64_t max_header_bytes = 100'000'000;
   std::uint64_t max_bytes = std::uint64_t{16} << 30;  ///< of the tensors that are loaded
@@ -84,7 +137,12 @@ class ModelFile {
   /// here, or where the file has changed since it was opened.
   Tensor read(std::size_t position, const Device& device = cpu_device) const;
 
+  /// The same for a tensor whose `layout` is not dense.
+  SparseTensor read_sparse(std::size_t position, const Device& device = cpu_device) const;
+
  private:
+  friend StateDict load(const std::filesystem::path& path, const LoadOptions& options);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -1,0 +1,63 @@
+// runtime/files/formats.cpp — the table of formats, and choosing one by content.
+#include <array>
+#include <cstring>
+
+#include "runtime/files/format.hpp"
+#include "runtime/files/names.hpp"
+#include "runtime/files/safetensors.hpp"
+
+namespace sparsert::files {
+namespace {
+
+// Those with a magic number first; those that only a strict parse can tell last.
+constexpr std::array kFormats{
+    Format{safetensors::kFormat, &safetensors::sniff, &safetensors::open},
+};
+
+struct Magic {
+  std::string_view bytes;
+  const char* what;
+};
+
+// Containers told apart so that the error says what a file is that no reader takes.
+constexpr std::array<Magic, 5> kNotRead{{
+    {{"PK\x03\x04", 4}, "a zip archive (PyTorch, npz or Keras)"},
+    {{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9", 9}, "a legacy PyTorch file (pickle)"},
+    {{"\x93NUMPY", 6}, "a NumPy array file"},
+    {{"\x89HDF\r\n\x1a\n", 8}, "an HDF5 file"},
+    {{"GGUF", 4}, "a GGUF file"},
+}};
+
+}  // namespace
+
+std::span<const Format> formats() noexcept { return kFormats; }
+
+SparseTensor Reader::read_sparse(std::size_t position) const {
+  throw Error(ErrorCode::internal, "read: tensor " + std::to_string(position) + " is not sparse");
+}
+
+bool begins_with(const Bytes& bytes, std::string_view magic, std::uint64_t offset) {
+  if (bytes.size() < offset || bytes.size() - offset < magic.size()) return false;
+  const auto first = bytes.read(offset, magic.size());
+  return std::memcmp(first.data(), magic.data(), magic.size()) == 0;
+}
+
+std::unique_ptr<Reader> open_source(const Source& source) {
+  for (const Format& format : kFormats) {
+    if (!format.sniff(source)) continue;
+    auto reader = format.open(source);
+    if (reader->info.format.empty()) reader->info.format = format.name;
+    return reader;
+  }
+  for (const Magic& magic : kNotRead) {
+    if (begins_with(source.bytes, magic.bytes))
+      throw FileError(std::string("is ") + magic.what + ", which is not read");
+  }
+  // A short header whose '{' is missing: the reader says best what is wrong.
+  if (safetensors::is_plausible(source)) return safetensors::open(source);
+  std::string names;
+  for (const Format& format : kFormats) names += (names.empty() ? "" : ", ") + std::string(format.name);
+  throw FileError("is of no format that is read (" + names + ")");
+}
+
+}  // namespace sparsert::files
