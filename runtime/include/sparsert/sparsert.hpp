@@ -1,6 +1,7 @@
 // sparsert/sparsert.hpp — everything.
 #pragma once
 
+#include "sparsert/attention.hpp"
 #include "sparsert/buffer.hpp"
 #include "sparsert/device.hpp"
 #include "sparsert/dtype.hpp"
