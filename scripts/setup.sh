@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 source scripts/common.sh
 
 packages=(g++ cmake ninja-build ccache git pkg-config python3 python3-venv python3-dev
-          libhwy-dev libtbb-dev nlohmann-json3-dev libcli11-dev libboost-context-dev libgtest-dev)
+          libhwy-dev libtbb-dev nlohmann-json3-dev libcli11-dev zlib1g-dev libboost-context-dev libgtest-dev)
 modules=(nanobind numpy safetensors)
 if [ "${1:-}" = test ]; then
-  packages+=(clang clang-format clang-tidy libclang-rt-14-dev libopenblas0-pthread file)
+  packages+=(clang clang-format clang-tidy libclang-rt-14-dev libopenblas0-pthread file strace)
   modules+=("pip>=23.1" pytest jsonschema scipy ml_dtypes scikit-build-core mypy)
 fi
 

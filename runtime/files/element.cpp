@@ -146,6 +146,27 @@ Tensor read_tensor(const char* format, const Bytes& bytes, const Shape& shape, E
   return tensor;
 }
 
+Tensor gather(const Tensor& flat, const Shape& shape, const std::vector<std::int64_t>& strides, std::int64_t offset) {
+  Tensor result = Tensor::empty(shape, flat.dtype());
+  if (result.numel() == 0) return result;
+  const auto bytes = static_cast<std::int64_t>(size_of(flat.dtype()));
+  const auto* const from = static_cast<const std::byte*>(flat.data());
+  auto* to = static_cast<std::byte*>(result.mutable_data());
+  const std::size_t rank = shape.size();
+  std::vector<std::int64_t> index(rank, 0);
+  std::int64_t at = offset;
+  for (std::int64_t n = 0; n < result.numel(); ++n, to += bytes) {
+    std::memcpy(to, from + at * bytes, static_cast<std::size_t>(bytes));
+    for (std::size_t i = rank; i-- > 0;) {
+      at += strides[i];
+      if (++index[i] < shape[i]) break;
+      at -= strides[i] * shape[i];
+      index[i] = 0;
+    }
+  }
+  return result;
+}
+
 void decode(const char* format, std::uint64_t place, const std::byte* from, std::int64_t count, Element element,
             bool big_endian, Tensor& to) {
   decode_piece(format, place, from, count, element, big_endian, static_cast<std::byte*>(to.mutable_data()));

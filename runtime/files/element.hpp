@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runtime/files/source.hpp"
 #include "sparsert/dtype.hpp"
@@ -49,6 +50,10 @@ std::uint64_t tensor_bytes(const char* format, std::uint64_t offset, const Shape
 /// for a boolean that is neither 0 nor 1.
 Tensor read_tensor(const char* format, const Bytes& bytes, const Shape& shape, Element element,
                    bool big_endian = false);
+
+/// The elements of a row-major tensor of `shape` that lie in `flat` from element `offset` on, `strides` elements apart
+/// in each dimension. Every one of them has to lie in `flat`.
+Tensor gather(const Tensor& flat, const Shape& shape, const std::vector<std::int64_t>& strides, std::int64_t offset);
 
 /// The same elements widened or copied from memory; `count` of them, `from` of any alignment.
 void decode(const char* format, std::uint64_t place, const std::byte* from, std::int64_t count, Element element,

@@ -4,6 +4,7 @@
 
 #include "runtime/files/format.hpp"
 #include "runtime/files/names.hpp"
+#include "runtime/files/npy.hpp"
 #include "runtime/files/safetensors.hpp"
 
 namespace sparsert::files {
@@ -11,6 +12,8 @@ namespace {
 
 // Those with a magic number first; those that only a strict parse can tell last.
 constexpr std::array kFormats{
+    Format{npy::kNpy, &npy::sniff_npy, &npy::open_npy},
+    Format{npy::kNpz, &npy::sniff_npz, &npy::open_npz},
     Format{safetensors::kFormat, &safetensors::sniff, &safetensors::open},
 };
 
@@ -20,10 +23,9 @@ struct Magic {
 };
 
 // Containers told apart so that the error says what a file is that no reader takes.
-constexpr std::array<Magic, 5> kNotRead{{
-    {{"PK\x03\x04", 4}, "a zip archive (PyTorch, npz or Keras)"},
+constexpr std::array<Magic, 4> kNotRead{{
+    {{"PK\x03\x04", 4}, "a zip archive of no model"},
     {{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9", 9}, "a legacy PyTorch file (pickle)"},
-    {{"\x93NUMPY", 6}, "a NumPy array file"},
     {{"\x89HDF\r\n\x1a\n", 8}, "an HDF5 file"},
     {{"GGUF", 4}, "a GGUF file"},
 }};

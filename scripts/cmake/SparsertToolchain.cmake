@@ -4,6 +4,7 @@ find_package(Threads REQUIRED)
 find_package(TBB REQUIRED)
 find_package(hwy REQUIRED)
 find_package(nlohmann_json REQUIRED)
+find_package(ZLIB REQUIRED)
 
 # ---- CUDA: AUTO takes a toolkit where there is one.
 set(SPARSERT_WITH_CUDA 0)
