@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/contract/elementwise.hpp"
+#include "kernels/contract/formats.hpp"
 #include "kernels/contract/matmul.hpp"
 #include "kernels/contract/sparsify.hpp"
 #include "kernels/contract/spmm.hpp"

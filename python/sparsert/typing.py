@@ -47,8 +47,16 @@ DTypeLike = npt.DTypeLike
 MatrixLike = Union["_sparsert.Csr", "_sparsert.Plan"]
 WeightLike = Union[MatrixLike, ArrayLike]
 
-#: What ``to_csr`` and ``to_coo`` take.
-Convertible = Union["_sparsert.Csr", "_sparsert.Coo", ArrayLike]
+#: What ``to_csr``, ``to_bsr`` and the other conversions take.
+Convertible = Union[
+    "_sparsert.Csr",
+    "_sparsert.Coo",
+    "_sparsert.Csc",
+    "_sparsert.Bsr",
+    "_sparsert.Nm",
+    "_sparsert.Bitmap",
+    ArrayLike,
+]
 
 #: One size, or a sequence of them.
 ShapeLike = Union[int, Sequence[int]]

@@ -20,6 +20,7 @@ void bind_device(nb::module_& module);
 void bind_tensor(nb::module_& module);
 void bind_elementwise(nb::module_& module);
 void bind_sparse(nb::module_& module);
+void bind_formats(nb::module_& module);
 void bind_products(nb::module_& module);
 void bind_prune(nb::module_& module);
 void bind_files(nb::module_& module);

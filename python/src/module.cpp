@@ -14,6 +14,7 @@ NB_MODULE(_sparsert, module) {
   bind_tensor(module);
   bind_elementwise(module);
   bind_sparse(module);
+  bind_formats(module);
   bind_products(module);
   bind_prune(module);
   bind_files(module);

@@ -1,20 +1,12 @@
-// python/src/sparse.cpp — sparse matrices: made from arrays, from dense tensors and from SciPy, and back.
+// python/src/sparse.cpp — Csr and Coo: made from arrays, from dense tensors and from SciPy, and back.
+#include "sparse.hpp"
+
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-
-#include "bindings.hpp"
+#include <vector>
 
 namespace sparsert::python {
-namespace {
-
-// ---- index arrays
-
-/// An index array, and whether it came as a list, whose integers have no dtype of their own to keep.
-struct Indices {
-  Tensor tensor;
-  bool plain = false;
-};
 
 Indices import_indices(const char* op, const char* argument, nb::handle object) {
   Indices indices{as_tensor(op, argument, object), PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())};
@@ -23,13 +15,16 @@ Indices import_indices(const char* op, const char* argument, nb::handle object) 
   return indices;
 }
 
+namespace {
+
 bool fits_int32(const Tensor& indices) {
   const auto values = indices.span<std::int64_t>();
   constexpr std::int64_t limit = std::numeric_limits<std::int32_t>::max();
   return std::all_of(values.begin(), values.end(), [](std::int64_t i) { return i >= -limit && i <= limit; });
 }
 
-/// Lists take the dtype of the other array; where both are lists: int32 where it is wide enough, as in SciPy.
+}  // namespace
+
 void settle_indices(Indices& x, Indices& y, const Shape& shape) {
   const auto narrow = [](const Indices& i) { return !i.plain || fits_int32(i.tensor); };
   const bool both = x.plain && y.plain;
@@ -40,19 +35,20 @@ void settle_indices(Indices& x, Indices& y, const Shape& shape) {
   }
 }
 
-// ---- SciPy
+nb::object scipy_array(const Tensor& tensor) { return as_numpy(nb::cast(tensor.cpu())).attr("copy")(); }
 
-/// A NumPy array of its own, which SciPy may sort and change.
-nb::object copied(const Tensor& tensor) { return as_numpy(nb::cast(tensor.cpu())).attr("copy")(); }
+namespace {
 
 AnyObject csr_to_scipy(const Csr& a) {
-  const nb::object arrays = nb::make_tuple(copied(a.values()), copied(a.columns()), copied(a.row_offsets()));
+  const nb::object arrays =
+      nb::make_tuple(scipy_array(a.values()), scipy_array(a.columns()), scipy_array(a.row_offsets()));
   const nb::object type = nb::module_::import_("scipy.sparse").attr("csr_array");
   return nb::borrow<AnyObject>(nb::object(type(arrays, nb::arg("shape") = shape_tuple(a.shape()))));
 }
 
 AnyObject coo_to_scipy(const Coo& a) {
-  const nb::object arrays = nb::make_tuple(copied(a.values()), nb::make_tuple(copied(a.rows()), copied(a.columns())));
+  const nb::object arrays =
+      nb::make_tuple(scipy_array(a.values()), nb::make_tuple(scipy_array(a.rows()), scipy_array(a.columns())));
   const nb::object type = nb::module_::import_("scipy.sparse").attr("coo_array");
   return nb::borrow<AnyObject>(nb::object(type(arrays, nb::arg("shape") = shape_tuple(a.shape()))));
 }
@@ -62,12 +58,26 @@ Coo coo_from_scipy(nb::handle matrix) {
              as_tensor("from_scipy", "data", matrix.attr("data")), as_shape("from_scipy", matrix.attr("shape")));
 }
 
-Csr csr_from_scipy(nb::handle matrix) {
-  // Unsorted or duplicate columns: by way of coordinates, whose duplicates are summed in the order stored.
-  if (!nb::cast<bool>(matrix.attr("has_canonical_format"))) return coo_from_scipy(matrix.attr("tocoo")()).to_csr();
-  return Csr(as_tensor("from_scipy", "indptr", matrix.attr("indptr")),
+Csc csc_from_scipy(nb::handle matrix) {
+  if (!nb::cast<bool>(matrix.attr("has_canonical_format"))) return to_csc(csr_from_scipy(matrix.attr("tocoo")()));
+  return Csc(as_tensor("from_scipy", "indptr", matrix.attr("indptr")),
              as_tensor("from_scipy", "indices", matrix.attr("indices")),
              as_tensor("from_scipy", "data", matrix.attr("data")), as_shape("from_scipy", matrix.attr("shape")));
+}
+
+Bsr bsr_from_scipy(nb::handle matrix) {
+  if (!nb::cast<bool>(matrix.attr("has_canonical_format"))) {
+    const auto block = nb::cast<std::pair<std::int64_t, std::int64_t>>(matrix.attr("blocksize"));
+    return to_bsr(csr_from_scipy(matrix.attr("tocoo")()), {block.first, block.second});
+  }
+  return Bsr(as_tensor("from_scipy", "indptr", matrix.attr("indptr")),
+             as_tensor("from_scipy", "indices", matrix.attr("indices")),
+             as_tensor("from_scipy", "data", matrix.attr("data")), as_shape("from_scipy", matrix.attr("shape")));
+}
+
+template <class Matrix>
+AnyObject on_device(const Matrix& matrix, const Device& device) {
+  return nb::borrow<AnyObject>(nb::object(nb::cast(matrix.to(device))));
 }
 
 AnyObject from_scipy(const AnyObject& matrix, const std::optional<std::string>& device) {
@@ -78,43 +88,44 @@ AnyObject from_scipy(const AnyObject& matrix, const std::optional<std::string>& 
   }
   const Device target = as_device(device, cpu_device);
   const auto format = nb::cast<std::string>(matrix.attr("format"));
-  if (format == "coo") return nb::borrow<AnyObject>(nb::object(nb::cast(coo_from_scipy(matrix).to(target))));
-  const nb::object csr = format == "csr" ? nb::object(matrix) : nb::object(matrix.attr("tocsr")());
-  return nb::borrow<AnyObject>(nb::object(nb::cast(csr_from_scipy(csr).to(target))));
+  if (format == "coo") return on_device(coo_from_scipy(matrix), target);
+  if (format == "csc") return on_device(csc_from_scipy(matrix), target);
+  if (format == "bsr") return on_device(bsr_from_scipy(matrix), target);
+  return on_device(csr_from_scipy(matrix), target);
 }
 
-// ---- what both classes have
+}  // namespace
 
-template <class Matrix>
-std::string repr(const char* name, const Matrix& a) {
-  return std::string(name) + "(shape=" + to_string(a.shape()) + ", nnz=" + std::to_string(a.nnz()) +
-         ", dtype=" + std::string(to_string(a.dtype())) + ", index_dtype=" + std::string(to_string(a.index_dtype())) +
-         ", device='" + to_string(a.device()) + "')";
+Csr csr_from_scipy(nb::handle matrix) {
+  const auto format = nb::cast<std::string>(matrix.attr("format"));
+  if (format == "coo") return coo_from_scipy(matrix).to_csr();
+  const nb::object csr = format == "csr" ? nb::borrow(matrix) : nb::object(matrix.attr("tocsr")());
+  // Unsorted or duplicate columns: by way of coordinates, whose duplicates are summed in the order stored.
+  if (!nb::cast<bool>(csr.attr("has_canonical_format"))) return coo_from_scipy(csr.attr("tocoo")()).to_csr();
+  return Csr(as_tensor("from_scipy", "indptr", csr.attr("indptr")),
+             as_tensor("from_scipy", "indices", csr.attr("indices")), as_tensor("from_scipy", "data", csr.attr("data")),
+             as_shape("from_scipy", csr.attr("shape")));
 }
 
-template <class Matrix>
-void bind_common(nb::class_<Matrix>& type, const char* name) {
-  type.def_prop_ro("shape",
-                   [](const Matrix& a) { return nb::typed<nb::tuple, int, int>(nb::object(shape_tuple(a.shape()))); })
-      .def_prop_ro("nnz", &Matrix::nnz, "Entries stored, zeros among them.")
-      .def_prop_ro("density", &Matrix::density, "Entries / (rows * columns); 0 for an empty matrix.")
-      .def_prop_ro("nbytes", &Matrix::nbytes, "Bytes of the three arrays.")
-      .def_prop_ro("dtype", [](const Matrix& a) { return numpy_dtype(a.dtype()); })
-      .def_prop_ro("index_dtype", [](const Matrix& a) { return numpy_dtype(a.index_dtype()); })
-      .def_prop_ro("device", [](const Matrix& a) { return to_string(a.device()); })
-      .def(
-          "to",
-          [](const Matrix& a, const std::string& device) {
-            const Device target = Device::parse(device);
-            return unlocked([&] { return a.to(target); });
-          },
-          nb::arg("device"), "On `device`: shares what is there already. DeviceUnavailable with the reason.")
-      .def(
-          "cpu", [](const Matrix& a) { return unlocked([&] { return a.cpu(); }); }, "`to(\"cpu\")`.")
-      .def(
-          "to_dense", [](const Matrix& a) { return unlocked([&] { return a.to_dense(); }); },
-          "A dense tensor of the same shape.")
-      .def("__repr__", [name](const Matrix& a) { return repr(name, a); });
+std::optional<Csr> csr_of(nb::handle matrix) {
+  if (nb::isinstance<Csr>(matrix)) return nb::cast<const Csr&>(matrix);
+  const auto converted = [](const auto& a) { return std::optional(unlocked([&] { return a.to_csr(); })); };
+  if (nb::isinstance<Coo>(matrix)) return converted(nb::cast<const Coo&>(matrix));
+  if (nb::isinstance<Csc>(matrix)) return converted(nb::cast<const Csc&>(matrix));
+  if (nb::isinstance<Bsr>(matrix)) return converted(nb::cast<const Bsr&>(matrix));
+  if (nb::isinstance<Nm>(matrix)) return converted(nb::cast<const Nm&>(matrix));
+  if (nb::isinstance<Bitmap>(matrix)) return converted(nb::cast<const Bitmap&>(matrix));
+  return std::nullopt;
+}
+
+namespace {
+
+Csr rows_of(const Csr& a, const nb::slice& rows) {
+  const auto [begin, end, step, count] = rows.compute(static_cast<std::size_t>(a.rows()));
+  require(step == 1, [&] { return "csr: rows are sliced with step " + std::to_string(step) + ", expected 1"; });
+  const auto first = static_cast<std::int64_t>(begin);
+  const auto rows_taken = static_cast<std::int64_t>(count);
+  return unlocked([&] { return slice_rows(a, first, first + rows_taken); });
 }
 
 void bind_csr(nb::module_& module) {
@@ -135,7 +146,8 @@ void bind_csr(nb::module_& module) {
         unlocked([&] { new (self) Csr(offsets.tensor, column.tensor, value, std::move(sizes)); });
       },
       nb::arg("row_offsets"), nb::arg("columns"), nb::arg("values"), nb::arg("shape"));
-  bind_common(type, "Csr");
+  bind_common(type);
+  bind_conversions(type);
   type.def_prop_ro("row_offsets", &Csr::row_offsets, nb::rv_policy::copy, "(rows + 1), read-only.")
       .def_prop_ro("columns", &Csr::columns, nb::rv_policy::copy, "(nnz), read-only.")
       .def_prop_ro("values", &Csr::values, nb::rv_policy::copy, "(nnz): the matrix's own memory.")
@@ -149,10 +161,8 @@ void bind_csr(nb::module_& module) {
           nb::arg("values"),
           "The same pattern with other values (nnz), of any dtype, on the same device. A tensor is shared, an array "
           "copied.")
-      .def(
-          "to_csr", [](nb::handle_t<Csr> self) { return nb::borrow<nb::typed<nb::object, Csr>>(self); }, "This matrix.")
-      .def(
-          "to_coo", [](const Csr& a) { return unlocked([&] { return a.to_coo(); }); }, "In coordinates, row by row.")
+      .def("__repr__", [](const Csr& a) { return repr_of("Csr", a); })
+      .def("__getitem__", &rows_of, nb::arg("rows"), "Rows, as a slice without steps.")
       .def("to_scipy", &csr_to_scipy, "A copy as scipy.sparse.csr_array.")
       .def(
           "__reduce__",
@@ -180,15 +190,15 @@ void bind_coo(nb::module_& module) {
         unlocked([&] { new (self) Coo(row.tensor, column.tensor, value, std::move(sizes)); });
       },
       nb::arg("rows"), nb::arg("columns"), nb::arg("values"), nb::arg("shape"));
-  bind_common(type, "Coo");
+  bind_common(type);
+  bind_conversions(type);
   type.def_prop_ro("rows", &Coo::rows, nb::rv_policy::copy, "(nnz), read-only.")
       .def_prop_ro("columns", &Coo::columns, nb::rv_policy::copy, "(nnz), read-only.")
       .def_prop_ro("values", &Coo::values, nb::rv_policy::copy, "(nnz): the matrix's own memory.")
+      .def("__repr__", [](const Coo& a) { return repr_of("Coo", a); })
       .def(
-          "to_csr", [](const Coo& a) { return unlocked([&] { return a.to_csr(); }); },
-          "Sorted; duplicates summed left to right.")
-      .def(
-          "to_coo", [](nb::handle_t<Coo> self) { return nb::borrow<nb::typed<nb::object, Coo>>(self); }, "This matrix.")
+          "coalesce", [](const Coo& a) { return unlocked([&] { return coalesce(a); }); },
+          "Sorted by row and column; duplicates summed left to right, in the order given.")
       .def("to_scipy", &coo_to_scipy, "A copy as scipy.sparse.coo_array.")
       .def(
           "__reduce__",
@@ -199,15 +209,10 @@ void bind_coo(nb::module_& module) {
           nb::sig("def __reduce__(self) -> tuple[typing.Any, ...]"));
 }
 
-/// A matrix in any format, or a dense tensor.
-class Convertible : public nb::object {
-  NB_OBJECT_DEFAULT(Convertible, nb::object, "sparsert.typing.Convertible", any_object)
-};
-
 template <class To, class FromDense>
 nb::typed<nb::object, To> converted(const char* op, const Convertible& x, const std::optional<DTypeLike>& index_dtype,
                                     FromDense from_dense) {
-  if (nb::isinstance<Csr>(x) || nb::isinstance<Coo>(x)) {
+  if (nb::hasattr(x, "to_csr") && nb::hasattr(x, "to_bitmap")) {
     require(!index_dtype,
             [&] { return std::string(op) + ": index_dtype is for a dense x; a sparse one keeps its own"; });
     return nb::typed<nb::object, To>(x.attr(op)());
@@ -238,8 +243,8 @@ void bind_sparse(nb::module_& module) {
       },
       nb::arg("x"), nb::arg("index_dtype") = nb::none(), kDoc);
   module.def("from_scipy", &from_scipy, nb::arg("m"), nb::arg("device") = nb::none(),
-             "A copy of a scipy.sparse matrix or array: Coo for its COO, else Csr; unsorted columns are sorted, "
-             "duplicates summed.\n\n"
+             "A copy of a scipy.sparse matrix or array: Coo, Csc and Bsr for its COO, CSC and BSR, else Csr; unsorted "
+             "indices are sorted, duplicates summed.\n\n"
              "TypeError for anything else, ValueError for a dtype that sparsert lacks.");
 }
 

@@ -1,10 +1,11 @@
 // runtime/ops/sparsify.cpp — pruning, counting zeros, and dense <-> sparse: check, allocate, dispatch.
 #include <cmath>
-#include <limits>
 
 #include "kernels/contract/sparsify.hpp"
 #include "kernels/dispatch.hpp"
-#include "runtime/ops/check.hpp"
+#include "runtime/check_sparse.hpp"
+#include "runtime/ops/index.hpp"
+#include "runtime/view.hpp"
 #include "sparsert/ops.hpp"
 #include "sparsert/prune.hpp"
 #include "sparsert/sparse.hpp"
@@ -12,32 +13,8 @@
 namespace sparsert {
 namespace {
 
-backend::CsrView view_of(const Csr& a) {
-  return {a.rows(),           a.cols(),  a.nnz(),          a.index_dtype(), a.row_offsets().data(),
-          a.columns().data(), a.dtype(), a.values().data()};
-}
-
-/// One element of an index array, wherever it is.
-std::int64_t index_at(const Tensor& indices, std::int64_t at, const Stream& stream) {
-  std::int64_t value64 = 0;
-  std::int32_t value32 = 0;
-  const bool wide = indices.dtype() == DType::int64;
-  void* const value = wide ? static_cast<void*>(&value64) : &value32;
-  const std::size_t bytes = size_of(indices.dtype());
-  const auto* from = static_cast<const std::byte*>(indices.data()) + static_cast<std::size_t>(at) * bytes;
-  copy_bytes(value, cpu_device, from, indices.device(), bytes, stream);
-  stream.synchronize();
-  return wide ? value64 : value32;
-}
-
-void check_index_dtype(const char* op, DType index) {
-  require(index == DType::int32 || index == DType::int64, [&] {
-    return std::string(op) + ": index_dtype is " + std::string(to_string(index)) + ", expected int32 or int64";
-  });
-}
-
 void check_fits(const char* op, const char* what, std::int64_t got, DType index) {
-  require(index == DType::int64 || got <= std::numeric_limits<std::int32_t>::max(), [&] {
+  require(got <= index_limit(index), [&] {
     return std::string(op) + ": dense has " + std::to_string(got) + " " + what +
            ", which needs index_dtype int64, got int32";
   });
@@ -45,13 +22,13 @@ void check_fits(const char* op, const char* what, std::int64_t got, DType index)
 
 Csr dense_to_csr(const char* op, const Tensor& dense, DType index, const Stream& stream) {
   check_rank(op, "dense", dense, 2);
-  check_index_dtype(op, index);
+  check_index_dtype(op, "index_dtype", index);
   const std::int64_t rows = dense.size(0);
   const std::int64_t cols = dense.size(1);
   check_fits(op, "rows", rows, index);
   check_fits(op, "columns", cols, index);
   // The non-zeros themselves are counted only where they might be too many.
-  if (dense.numel() > std::numeric_limits<std::int32_t>::max() && index == DType::int32) {
+  if (dense.numel() > index_limit(index)) {
     check_fits(op, "non-zeros", count_nonzero(dense, stream), index);
   }
   Tensor row_offsets = Tensor::empty({rows + 1}, index, dense.device(), stream);

@@ -223,10 +223,11 @@ def test_scipy_round_trip(dtype, layout, random):
     for make in [sparse.csr_matrix, sparse.csr_array]:
         source = make(dense).asformat(layout)
         a = sp.from_scipy(source)
-        assert isinstance(a, sp.Coo if layout == "coo" else sp.Csr) and a.dtype == np.dtype(dtype)
+        kind = {"coo": sp.Coo, "csc": sp.Csc, "bsr": sp.Bsr}.get(layout, sp.Csr)
+        assert isinstance(a, kind) and a.dtype == np.dtype(dtype)
         same_bits(a.to_dense().numpy(), dense)
         back = a.to_scipy()
-        assert back.format == ("coo" if layout == "coo" else "csr")
+        assert back.format == (layout if layout in ("coo", "csc", "bsr") else "csr")
         same_bits(back.toarray(), dense)
         same_bits(source.toarray(), dense)
     kept = a.to_scipy()

@@ -60,6 +60,7 @@ std::vector<Case> make_grid() {
   std::vector<Case> grid;
   add_elementwise_cases(grid);
   add_sparsify_cases(grid);
+  add_formats_cases(grid);
   add_topk_cases(grid);
   add_product_cases(grid);
   return grid;

@@ -21,6 +21,7 @@ std::vector<Case> make_grid();
 // One function a family of operations; each appends its cases.
 void add_elementwise_cases(std::vector<Case>& grid);
 void add_sparsify_cases(std::vector<Case>& grid);
+void add_formats_cases(std::vector<Case>& grid);
 void add_topk_cases(std::vector<Case>& grid);
 void add_product_cases(std::vector<Case>& grid);
 

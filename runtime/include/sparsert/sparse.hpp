@@ -39,6 +39,9 @@ class Csr {
   Tensor to_dense(const Stream& stream = {}) const;  ///< (rows, cols)
   Coo to_coo(const Stream& stream = {}) const;
 
+  /// Checks again what the constructor checks. Throws `Error{invalid_argument}`.
+  void validate() const;
+
   /// For arrays that are correct by construction, such as an operation's own result: no copy, no check.
   static Csr unchecked(Tensor row_offsets, Tensor columns, Tensor values, std::int64_t rows, std::int64_t cols);
 
@@ -74,6 +77,9 @@ class Coo {
   Coo cpu() const { return to(cpu_device); }
   Csr to_csr(const Stream& stream = {}) const;       ///< sorted; duplicates summed left to right
   Tensor to_dense(const Stream& stream = {}) const;  ///< (rows, cols)
+
+  /// Checks again what the constructor checks. Throws `Error{invalid_argument}`.
+  void validate() const;
 
   static Coo unchecked(Tensor rows, Tensor columns, Tensor values, std::int64_t row_count, std::int64_t col_count);
 

@@ -8,6 +8,7 @@
 #include "sparsert/equivalence.hpp"
 #include "sparsert/error.hpp"
 #include "sparsert/files.hpp"
+#include "sparsert/formats.hpp"
 #include "sparsert/operations.hpp"
 #include "sparsert/ops.hpp"
 #include "sparsert/order.hpp"
