@@ -246,13 +246,10 @@ class Csr:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the three arrays."""
+        """Bytes of all its arrays."""
 
     @property
     def dtype(self) -> sparsert.typing.DType: ...
-
-    @property
-    def index_dtype(self) -> sparsert.typing.DType: ...
 
     @property
     def device(self) -> str: ...
@@ -268,7 +265,31 @@ class Csr:
     def to_dense(self) -> Tensor:
         """A dense tensor of the same shape."""
 
-    def __repr__(self) -> str: ...
+    def validate(self) -> None:
+        """
+        Checks again what the constructor checks; ValueError that says what is wrong, and where.
+        """
+
+    @property
+    def index_dtype(self) -> sparsert.typing.DType: ...
+
+    def to_csr(self) -> Csr:
+        """This matrix."""
+
+    def to_coo(self) -> Coo:
+        """In coordinates, row by row."""
+
+    def to_csc(self) -> Csc:
+        """In compressed columns."""
+
+    def to_bsr(self, block: tuple[int, int]) -> Bsr:
+        """In the blocks (r, c) that hold an entry."""
+
+    def to_bitmap(self) -> Bitmap:
+        """One bit an element, and the values."""
+
+    def to_nm(self, n: int, m: int) -> Nm:
+        """At most n of each m columns of a row; ValueError where there are more."""
 
     @property
     def row_offsets(self) -> Tensor:
@@ -287,11 +308,10 @@ class Csr:
         The same pattern with other values (nnz), of any dtype, on the same device. A tensor is shared, an array copied.
         """
 
-    def to_csr(self) -> Csr:
-        """This matrix."""
+    def __repr__(self) -> str: ...
 
-    def to_coo(self) -> Coo:
-        """In coordinates, row by row."""
+    def __getitem__(self, rows: slice) -> Csr:
+        """Rows, as a slice without steps."""
 
     def to_scipy(self) -> Any:
         """A copy as scipy.sparse.csr_array."""
@@ -323,13 +343,10 @@ class Coo:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the three arrays."""
+        """Bytes of all its arrays."""
 
     @property
     def dtype(self) -> sparsert.typing.DType: ...
-
-    @property
-    def index_dtype(self) -> sparsert.typing.DType: ...
 
     @property
     def device(self) -> str: ...
@@ -345,7 +362,31 @@ class Coo:
     def to_dense(self) -> Tensor:
         """A dense tensor of the same shape."""
 
-    def __repr__(self) -> str: ...
+    def validate(self) -> None:
+        """
+        Checks again what the constructor checks; ValueError that says what is wrong, and where.
+        """
+
+    @property
+    def index_dtype(self) -> sparsert.typing.DType: ...
+
+    def to_csr(self) -> Csr:
+        """In compressed rows; stored zeros stay."""
+
+    def to_coo(self) -> Coo:
+        """This matrix."""
+
+    def to_csc(self) -> Csc:
+        """In compressed columns."""
+
+    def to_bsr(self, block: tuple[int, int]) -> Bsr:
+        """In the blocks (r, c) that hold an entry."""
+
+    def to_bitmap(self) -> Bitmap:
+        """One bit an element, and the values."""
+
+    def to_nm(self, n: int, m: int) -> Nm:
+        """At most n of each m columns of a row; ValueError where there are more."""
 
     @property
     def rows(self) -> Tensor:
@@ -359,11 +400,12 @@ class Coo:
     def values(self) -> Tensor:
         """(nnz): the matrix's own memory."""
 
-    def to_csr(self) -> Csr:
-        """Sorted; duplicates summed left to right."""
+    def __repr__(self) -> str: ...
 
-    def to_coo(self) -> Coo:
-        """This matrix."""
+    def coalesce(self) -> Coo:
+        """
+        Sorted by row and column; duplicates summed left to right, in the order given.
+        """
 
     def to_scipy(self) -> Any:
         """A copy as scipy.sparse.coo_array."""
@@ -386,10 +428,385 @@ def to_coo(x: sparsert.typing.Convertible, index_dtype: sparsert.typing.DTypeLik
 
 def from_scipy(m: Any, device: str | None = None) -> Any:
     """
-    A copy of a scipy.sparse matrix or array: Coo for its COO, else Csr; unsorted columns are sorted, duplicates summed.
+    A copy of a scipy.sparse matrix or array: Coo, Csc and Bsr for its COO, CSC and BSR, else Csr; unsorted indices are sorted, duplicates summed.
 
     TypeError for anything else, ValueError for a dtype that sparsert lacks.
     """
+
+class Csc:
+    """
+    Compressed sparse columns: within a column the rows ascend, without duplicates.
+
+    `col_offsets` (columns + 1), `rows` and `values` (nnz), copied and checked as for Csr.
+    """
+
+    def __init__(self, col_offsets: sparsert.typing.ArrayLike, rows: sparsert.typing.ArrayLike, values: sparsert.typing.ArrayLike, shape: sparsert.typing.ShapeLike) -> None: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def nnz(self) -> int:
+        """Entries stored, zeros among them."""
+
+    @property
+    def density(self) -> float:
+        """Entries / (rows * columns); 0 for an empty matrix."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+
+    @property
+    def dtype(self) -> sparsert.typing.DType: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def to(self, device: str) -> Csc:
+        """
+        On `device`: shares what is there already. DeviceUnavailable with the reason.
+        """
+
+    def cpu(self) -> Csc:
+        """`to("cpu")`."""
+
+    def to_dense(self) -> Tensor:
+        """A dense tensor of the same shape."""
+
+    def validate(self) -> None:
+        """
+        Checks again what the constructor checks; ValueError that says what is wrong, and where.
+        """
+
+    @property
+    def index_dtype(self) -> sparsert.typing.DType: ...
+
+    def to_csr(self) -> Csr:
+        """In compressed rows; stored zeros stay."""
+
+    def to_coo(self) -> Coo:
+        """In coordinates, row by row."""
+
+    def to_csc(self) -> Csc:
+        """In compressed columns."""
+
+    def to_bsr(self, block: tuple[int, int]) -> Bsr:
+        """In the blocks (r, c) that hold an entry."""
+
+    def to_bitmap(self) -> Bitmap:
+        """One bit an element, and the values."""
+
+    def to_nm(self, n: int, m: int) -> Nm:
+        """At most n of each m columns of a row; ValueError where there are more."""
+
+    @property
+    def col_offsets(self) -> Tensor:
+        """(columns + 1), read-only."""
+
+    @property
+    def rows(self) -> Tensor:
+        """(nnz), read-only."""
+
+    @property
+    def values(self) -> Tensor:
+        """(nnz): the matrix's own memory."""
+
+    def __repr__(self) -> str: ...
+
+    def to_scipy(self) -> Any:
+        """A copy as scipy.sparse.csc_array."""
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+class Bsr:
+    """
+    Block compressed sparse rows: `values` (blocks, r, c), `columns` (blocks) of blocks, `row_offsets` one more
+    than there are rows of blocks. A shape that blocks do not divide is padded inside the last ones; the padding
+    is never read. `block` may be given to check it, or to shape flat values.
+    """
+
+    def __init__(self, row_offsets: sparsert.typing.ArrayLike, columns: sparsert.typing.ArrayLike, values: sparsert.typing.ArrayLike, shape: sparsert.typing.ShapeLike, block: tuple[int, int] | None = None) -> None: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def nnz(self) -> int:
+        """Entries stored, zeros among them."""
+
+    @property
+    def density(self) -> float:
+        """Entries / (rows * columns); 0 for an empty matrix."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+
+    @property
+    def dtype(self) -> sparsert.typing.DType: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def to(self, device: str) -> Bsr:
+        """
+        On `device`: shares what is there already. DeviceUnavailable with the reason.
+        """
+
+    def cpu(self) -> Bsr:
+        """`to("cpu")`."""
+
+    def to_dense(self) -> Tensor:
+        """A dense tensor of the same shape."""
+
+    def validate(self) -> None:
+        """
+        Checks again what the constructor checks; ValueError that says what is wrong, and where.
+        """
+
+    @property
+    def index_dtype(self) -> sparsert.typing.DType: ...
+
+    def to_csr(self) -> Csr:
+        """In compressed rows; stored zeros stay."""
+
+    def to_coo(self) -> Coo:
+        """In coordinates, row by row."""
+
+    def to_csc(self) -> Csc:
+        """In compressed columns."""
+
+    def to_bsr(self, block: tuple[int, int]) -> Bsr:
+        """In the blocks (r, c) that hold an entry."""
+
+    def to_bitmap(self) -> Bitmap:
+        """One bit an element, and the values."""
+
+    def to_nm(self, n: int, m: int) -> Nm:
+        """At most n of each m columns of a row; ValueError where there are more."""
+
+    @property
+    def row_offsets(self) -> Tensor:
+        """Read-only."""
+
+    @property
+    def columns(self) -> Tensor:
+        """(blocks), of blocks, read-only."""
+
+    @property
+    def values(self) -> Tensor:
+        """(blocks, r, c): the matrix's own memory."""
+
+    @property
+    def block(self) -> tuple[int, int]: ...
+
+    @property
+    def blocks(self) -> int:
+        """Blocks stored."""
+
+    def __repr__(self) -> str: ...
+
+    def to_scipy(self) -> Any:
+        """
+        A copy as scipy.sparse.bsr_array; ValueError where blocks do not divide the shape.
+        """
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+class Nm:
+    """
+    At most n entries in each m columns of a row, n <= m <= 32.
+
+    `values` and `positions` (uint8) are (rows, groups * n): n slots for every m columns (the last may be fewer),
+    filled from the left; positions are within the m, 255 for an empty slot. Copied and checked.
+    """
+
+    def __init__(self, values: sparsert.typing.ArrayLike, positions: sparsert.typing.ArrayLike, shape: sparsert.typing.ShapeLike, n: int, m: int) -> None: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def nnz(self) -> int:
+        """Entries stored, zeros among them."""
+
+    @property
+    def density(self) -> float:
+        """Entries / (rows * columns); 0 for an empty matrix."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+
+    @property
+    def dtype(self) -> sparsert.typing.DType: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def to(self, device: str) -> Nm:
+        """
+        On `device`: shares what is there already. DeviceUnavailable with the reason.
+        """
+
+    def cpu(self) -> Nm:
+        """`to("cpu")`."""
+
+    def to_dense(self) -> Tensor:
+        """A dense tensor of the same shape."""
+
+    def validate(self) -> None:
+        """
+        Checks again what the constructor checks; ValueError that says what is wrong, and where.
+        """
+
+    def to_csr(self) -> Csr:
+        """In compressed rows; stored zeros stay."""
+
+    def to_coo(self) -> Coo:
+        """In coordinates, row by row."""
+
+    def to_csc(self) -> Csc:
+        """In compressed columns."""
+
+    def to_bsr(self, block: tuple[int, int]) -> Bsr:
+        """In the blocks (r, c) that hold an entry."""
+
+    def to_bitmap(self) -> Bitmap:
+        """One bit an element, and the values."""
+
+    def to_nm(self, n: int, m: int) -> Nm:
+        """At most n of each m columns of a row; ValueError where there are more."""
+
+    @property
+    def values(self) -> Tensor:
+        """The matrix's own memory."""
+
+    @property
+    def positions(self) -> Tensor:
+        """Read-only."""
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def m(self) -> int: ...
+
+    def __repr__(self) -> str: ...
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+class Bitmap:
+    """
+    One bit an element, and the values of those that are set, row by row.
+
+    `bits` (uint8) is (rows, columns / 8 rounded up), lowest bit first: numpy.packbits(mask, axis=1,
+    bitorder="little"). Copied and checked.
+    """
+
+    def __init__(self, bits: sparsert.typing.ArrayLike, values: sparsert.typing.ArrayLike, shape: sparsert.typing.ShapeLike, index_dtype: sparsert.typing.DTypeLike | None = None) -> None: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def nnz(self) -> int:
+        """Entries stored, zeros among them."""
+
+    @property
+    def density(self) -> float:
+        """Entries / (rows * columns); 0 for an empty matrix."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+
+    @property
+    def dtype(self) -> sparsert.typing.DType: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def to(self, device: str) -> Bitmap:
+        """
+        On `device`: shares what is there already. DeviceUnavailable with the reason.
+        """
+
+    def cpu(self) -> Bitmap:
+        """`to("cpu")`."""
+
+    def to_dense(self) -> Tensor:
+        """A dense tensor of the same shape."""
+
+    def validate(self) -> None:
+        """
+        Checks again what the constructor checks; ValueError that says what is wrong, and where.
+        """
+
+    @property
+    def index_dtype(self) -> sparsert.typing.DType: ...
+
+    def to_csr(self) -> Csr:
+        """In compressed rows; stored zeros stay."""
+
+    def to_coo(self) -> Coo:
+        """In coordinates, row by row."""
+
+    def to_csc(self) -> Csc:
+        """In compressed columns."""
+
+    def to_bsr(self, block: tuple[int, int]) -> Bsr:
+        """In the blocks (r, c) that hold an entry."""
+
+    def to_bitmap(self) -> Bitmap:
+        """One bit an element, and the values."""
+
+    def to_nm(self, n: int, m: int) -> Nm:
+        """At most n of each m columns of a row; ValueError where there are more."""
+
+    @property
+    def bits(self) -> Tensor:
+        """Read-only."""
+
+    @property
+    def row_offsets(self) -> Tensor:
+        """(rows + 1): values before each row."""
+
+    @property
+    def values(self) -> Tensor:
+        """(nnz): the matrix's own memory."""
+
+    def __repr__(self) -> str: ...
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+def to_csc(x: sparsert.typing.Convertible, index_dtype: sparsert.typing.DTypeLike | None = None) -> Csc:
+    """In compressed columns; arguments as for `to_csr`."""
+
+def to_bsr(x: sparsert.typing.Convertible, block: tuple[int, int], index_dtype: sparsert.typing.DTypeLike | None = None) -> Bsr:
+    """
+    The blocks (r, c) that hold an entry; their other elements are stored zeros. Any shape: the last blocks are padded.
+    """
+
+def to_bitmap(x: sparsert.typing.Convertible, index_dtype: sparsert.typing.DTypeLike | None = None) -> Bitmap:
+    """One bit an element, and the values of those that are set."""
+
+def to_nm(x: sparsert.typing.Convertible, n: int, m: int) -> Nm:
+    """
+    At most n entries of each m columns of a row; ValueError that names the first m with more.
+    """
+
+def transpose(a: Any) -> Any:
+    """
+    The transposed matrix: Coo and Csc keep their format, all others give a Csr.
+    """
+
+def concatenate(matrices: Sequence[Csr], axis: int = 0) -> Csr:
+    """One below the other (axis 0), or side by side (axis 1)."""
+
+def prune_zeros(a: Csr) -> Csr:
+    """Without the entries whose value is zero. NaN is none."""
 
 class Plan:
     """

@@ -56,7 +56,7 @@ def test_arrays(dense):
     same_bits(flat.to_dense().numpy(), dense)
     nm = sp.Nm([[1.0, 0.0], [2.0, 3.0]], np.array([[3, 255], [0, 1]], np.uint8), (2, 4), n=2, m=4)
     assert (nm.n, nm.m, nm.nnz) == (2, 4, 3)
-    same_bits(nm.to_dense().numpy(), np.array([[0, 0, 0, 1.0], [2, 3, 0, 0]]))
+    same_bits(nm.to_dense().numpy(), np.array([[0, 0, 0, 1.0], [2, 3, 0, 0]], np.float32))
 
 
 def test_scipy(dense):
@@ -86,7 +86,7 @@ def test_slices_and_concatenation(dense, device):
     with pytest.raises(ValueError, match="step 2"):
         a[::2]
     coo = sp.Coo([1, 0, 1], [0, 1, 0], [1.0, 2.0, 4.0], (2, 2)).to(device)
-    same_bits(coo.coalesce().values.cpu().numpy(), np.array([2.0, 5.0]))
+    same_bits(coo.coalesce().values.cpu().numpy(), np.array([2.0, 5.0], np.float32))
 
 
 def test_prune_zeros(device):
