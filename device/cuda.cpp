@@ -75,11 +75,15 @@ std::string describe(cudaError_t error) {
          "): " + cudaGetErrorString(error);
 }
 
+/// For the message of another error: a device that does not say is "unknown".
 std::string capability_of(int device) {
   int major = 0;
   int minor = 0;
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return "unknown";
+  }
   return std::to_string(major) + "." + std::to_string(minor);
 }
 
@@ -291,20 +295,39 @@ Scope::~Scope() {
   if (device_before_ >= 0) (void)cudaSetDevice(device_before_);
 }
 
-void check_launch(const char* kernel, const Stream& stream, SourceLocation where) {
-  trace::note_kernel(kernel);
+void launch(const void* kernel, const backend::LaunchConfig& config, void** arguments, const Stream& stream) {
+  constexpr std::size_t kSharedWithoutAsking = 48 << 10;
   static const bool wait = [] {
     const char* const value = std::getenv("SPARSERT_SYNC");
     return value != nullptr && std::string(value) == "1";
   }();
-  const int device = stream.device().index;
-  cudaError_t error = cudaGetLastError();
-  if (error == cudaSuccess && wait) error = cudaStreamSynchronize(native(stream));
-  if (error != cudaSuccess) [[unlikely]] {
-    const std::string call =
-        std::string("kernel ") + kernel + " (" + where.file + ":" + std::to_string(where.line) + ")";
-    fail(error, call.c_str(), device, where);
+  const auto size = [](const backend::Extent& e) {
+    return dim3(static_cast<unsigned>(e.x), static_cast<unsigned>(e.y), static_cast<unsigned>(e.z));
+  };
+  cudaError_t error = cudaSuccess;
+  if (config.shared > kSharedWithoutAsking) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(config.shared));
   }
+  if (error == cudaSuccess) {
+    error = cudaLaunchKernel(kernel, size(config.grid), size(config.block), arguments, config.shared, native(stream));
+  }
+  if (error == cudaSuccess && wait) error = cudaStreamSynchronize(native(stream));
+  if (error == cudaSuccess && !trace::enabled()) return;
+  const char* name = nullptr;
+  if (cudaFuncGetName(&name, kernel) != cudaSuccess) name = "of unknown name";
+  trace::note_kernel(name);
+  if (error != cudaSuccess)
+    fail(error, (std::string("kernel ") + name).c_str(), stream.device().index, SourceLocation::current());
+}
+
+int multiprocessors(int device) {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute", device);
+  return count > 0 ? count : 1;
+}
+
+void throw_fault(int error, const char* call, const Stream& stream) {
+  fail(static_cast<cudaError_t>(error), call, stream.device().index, SourceLocation::current());
 }
 
 bool is_lost(int device) noexcept { return device >= 0 && device < kMaxDevices && state_of(device).lost; }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "device/launch.hpp"
 #include "sparsert/device.hpp"
 #include "sparsert/error.hpp"
 #include "sparsert/stream.hpp"
@@ -24,9 +25,15 @@ class Scope {
   [[maybe_unused]] const char* op_before_ = nullptr;
 };
 
-/// Throws the fault of the launch just made, named after `kernel` and its place in the source. Faults inside the
-/// kernel come to light later, unless the environment has SPARSERT_SYNC=1: then this waits for the kernel.
-void check_launch(const char* kernel, const Stream& stream, SourceLocation where = SourceLocation::current());
+/// Launches a kernel with pointers to its arguments, and throws what the launch itself reports, named after the kernel.
+/// Faults inside the kernel come to light later, unless the environment has SPARSERT_SYNC=1: then this waits for it.
+void launch(const void* kernel, const backend::LaunchConfig& config, void** arguments, const Stream& stream);
+
+/// Multiprocessors of a device: what a grid-stride launch fills.
+int multiprocessors(int device);
+
+/// Throws the typed error of a `cudaError_t` that somebody else's call gave, Thrust's for one.
+[[noreturn]] void throw_fault(int error, const char* call, const Stream& stream);
 
 /// True once a sticky fault took the device. Every operation on it then throws `DeviceLost`.
 bool is_lost(int device) noexcept;

@@ -1,62 +1,99 @@
-// device/libraries.cpp — opening the CUDA toolkit's libraries at run time, to tell which are there.
-#include <dlfcn.h>
+// device/libraries.cpp — opening cuBLAS, cuSPARSE and the CPU's BLAS at run time, and what each says of itself.
+#include "device/libraries.hpp"
 
 #include <array>
+#include <cstdlib>
 #include <string>
 
 #include "sparsert/device.hpp"
 
-namespace sparsert::cuda {
+namespace sparsert {
+namespace libraries {
 namespace {
 
-struct Candidate {
-  const char* name;
-  std::array<const char*, 3> files;  // newest first
-  const char* version_query;         // int (int part, int* value): the parts are major, minor, patch
-};
+// Newest first.
+constexpr std::array kCublas = {"libcublas.so.13", "libcublas.so.12", "libcublas.so"};
+constexpr std::array kCusparse = {"libcusparse.so.12", "libcusparse.so"};
+constexpr std::array kBlas = {"libopenblas.so.0", "libopenblas.so", "libblis.so.4",
+                              "libblis.so",       "libmkl_rt.so.2", "libmkl_rt.so"};
 
-constexpr Candidate kCandidates[] = {
-    {"cusparse", {"libcusparse.so.12", "libcusparse.so.11", "libcusparse.so"}, "cusparseGetProperty"},
-    {"cublas", {"libcublas.so.13", "libcublas.so.12", "libcublas.so"}, "cublasGetProperty"},
-};
-
-std::string version_of(void* handle, const char* query) {
-  using Query = int (*)(int part, int* value);
-  const auto ask = reinterpret_cast<Query>(dlsym(handle, query));
-  std::string version;
-  for (int part = 0; part < 3; ++part) {
-    int value = 0;
-    if (ask == nullptr || ask(part, &value) != 0) return "unknown";
-    if (part != 0) version += '.';
-    version += std::to_string(value);
-  }
-  return version;
+SharedLibrary open_for_cuda(std::span<const char* const> files) {
+  return cuda::is_available() ? SharedLibrary::open(files) : SharedLibrary();
 }
 
-Library open_library(const Candidate& candidate) {
-  Library library;
-  library.name = candidate.name;
-  if (!is_available()) return library;  // loading them takes a second, and nothing could use them
-  for (const char* file : candidate.files) {
-    // Never closed again: whoever uses the library gets this handle's reference.
-    if (void* const handle = dlopen(file, RTLD_LAZY | RTLD_LOCAL)) {
-      library.found = true;
-      library.version = version_of(handle, candidate.version_query);
-      break;
-    }
-  }
-  return library;
+SharedLibrary open_blas() {
+  const char* const chosen = std::getenv("SPARSERT_BLAS");
+  if (chosen == nullptr) return SharedLibrary::open(kBlas);
+  if (std::string(chosen) == "none") return {};
+  return SharedLibrary::open(std::span(&chosen, 1));
 }
 
 }  // namespace
 
+const SharedLibrary& cublas() {
+  static const auto* const library = new SharedLibrary(open_for_cuda(kCublas));
+  return *library;
+}
+
+const SharedLibrary& cusparse() {
+  static const auto* const library = new SharedLibrary(open_for_cuda(kCusparse));
+  return *library;
+}
+
+const SharedLibrary& blas() {
+  static const auto* const library = new SharedLibrary(open_blas());
+  return *library;
+}
+
+}  // namespace libraries
+
+namespace {
+
+/// `query` is `int f(int part, int* value)`: the parts are major, minor, patch.
+Library describe(const char* name, const SharedLibrary& library, const char* query) {
+  Library description{name, static_cast<bool>(library), ""};
+  if (!description.found) return description;
+  using Query = int(int part, int* value);
+  const auto ask = library.get<Query>(query);
+  std::string version;
+  for (int part = 0; part < 3; ++part) {
+    int value = 0;
+    if (ask == nullptr || ask(part, &value) != 0) {
+      version = "unknown";
+      break;
+    }
+    if (part != 0) version += '.';
+    version += std::to_string(value);
+  }
+  description.version = version;
+  return description;
+}
+
+/// OpenBLAS says "OpenBLAS 0.3.21 DYNAMIC_ARCH ...", of which two words are wanted.
+std::string first_words(const std::string& text) {
+  const std::size_t space = text.find(' ');
+  return space == std::string::npos ? text : text.substr(0, text.find(' ', space + 1));
+}
+
+}  // namespace
+
+Library cpu_blas() {
+  const SharedLibrary& library = libraries::blas();
+  Library description{"blas", static_cast<bool>(library), ""};
+  if (!description.found) return description;
+  const auto openblas = library.get<const char*()>("openblas_get_config");
+  description.version = openblas != nullptr ? first_words(openblas()) : library.file();
+  return description;
+}
+
+namespace cuda {
+
 const std::vector<Library>& libraries() {
-  static const auto* const all = [] {
-    auto* found = new std::vector<Library>;
-    for (const Candidate& candidate : kCandidates) found->push_back(open_library(candidate));
-    return found;
-  }();
+  static const auto* const all =
+      new std::vector<Library>{describe("cusparse", sparsert::libraries::cusparse(), "cusparseGetProperty"),
+                               describe("cublas", sparsert::libraries::cublas(), "cublasGetProperty")};
   return *all;
 }
 
-}  // namespace sparsert::cuda
+}  // namespace cuda
+}  // namespace sparsert

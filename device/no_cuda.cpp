@@ -25,7 +25,9 @@ void synchronize() { unavailable(); }
 
 Scope::Scope(int, const char*) { unavailable(); }
 Scope::~Scope() = default;
-void check_launch(const char*, const Stream&, SourceLocation) { unavailable(); }
+void launch(const void*, const backend::LaunchConfig&, void**, const Stream&) { unavailable(); }
+int multiprocessors(int) { unavailable(); }
+void throw_fault(int, const char*, const Stream&) { unavailable(); }
 bool is_lost(int) noexcept { return false; }
 
 void* allocate(int, std::size_t) { unavailable(); }

@@ -124,35 +124,19 @@ __device__ __forceinline__ T atomic_cas(T* p, I i, std::type_identity_t<T> expec
 
 // ---- Launch.
 
-inline cudaStream_t native(const Stream& stream) { return static_cast<cudaStream_t>(stream.native_handle()); }
-
 /// Launches a kernel; nothing where the grid is empty. Throws what the launch itself reports.
 template <class... Parameters>
 void launch(const Stream& stream, const LaunchConfig& config, void (*kernel)(Parameters...),
             std::type_identity_t<Parameters>... args) {
   static_assert((std::is_trivially_copyable_v<Parameters> && ...));
   if (is_empty_launch(config)) return;
-  const auto size = [](const Extent& e) {
-    return dim3(static_cast<unsigned>(e.x), static_cast<unsigned>(e.y), static_cast<unsigned>(e.z));
-  };
-  const auto* const function = reinterpret_cast<const void*>(kernel);
-  if (config.shared > (48 << 10)) {
-    cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(config.shared));
-  }
   void* arguments[] = {static_cast<void*>(&args)..., nullptr};
-  cudaLaunchKernel(function, size(config.grid), size(config.block), arguments, config.shared, native(stream));
-  const char* name = nullptr;
-  if (cudaFuncGetName(&name, function) != cudaSuccess) name = "kernel";
-  ::sparsert::cuda::check_launch(name, stream);
+  ::sparsert::cuda::launch(reinterpret_cast<const void*>(kernel), config, arguments, stream);
   count_launch(Device::Type::cuda);
 }
 
 /// Multiprocessors of the stream's device: what a grid-stride launch fills.
-inline int multiprocessors(const Stream& stream) {
-  int count = 0;
-  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, stream.device().index);
-  return count > 0 ? count : 1;
-}
+inline int multiprocessors(const Stream& stream) { return ::sparsert::cuda::multiprocessors(stream.device().index); }
 
 // ---- Thrust.
 
@@ -185,7 +169,7 @@ class ThrustAllocator {
 
 /// Runs Thrust's algorithms in the stream's order, without waiting, on memory of our pool.
 inline auto thrust_policy(const Stream& stream) {
-  return thrust::cuda::par_nosync(ThrustAllocator(stream)).on(native(stream));
+  return thrust::cuda::par_nosync(ThrustAllocator(stream)).on(static_cast<cudaStream_t>(stream.native_handle()));
 }
 
 }  // namespace nvcc_

@@ -1,6 +1,7 @@
 // kernels/dispatch.hpp — from run-time device and dtype to the one function that does the work.
 #pragma once
 
+#include <new>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -13,7 +14,32 @@
 
 namespace sparsert::backend {
 
-/// Runs an operation on the stream's device.
+namespace cuda {
+/// In a handler: Thrust's exceptions as this library's; any other passes.
+[[noreturn]] void rethrow(const Stream& stream);
+}  // namespace cuda
+
+namespace detail {
+/// On CUDA the operation's name goes into errors, and what Thrust throws becomes an `Error`.
+template <class Args>
+void run_on_cuda(const Op<Args>& op, typename Op<Args>::Function function, const Args& args, const Stream& stream) {
+  if constexpr (kWithCuda) {
+    const sparsert::cuda::Scope scope(stream.device().index, op.name);
+    try {
+      function(args, stream);
+    } catch (const Error&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (...) {
+      cuda::rethrow(stream);
+    }
+  }
+}
+}  // namespace detail
+
+/// Runs an operation on the stream's device. Memory that runs out meanwhile is `OutOfMemory` with the operation's name
+/// and sizes.
 template <class Args>
 void run(const Op<Args>& op, const std::type_identity_t<Args>& args, const Stream& stream) {
   const auto function = [&]() -> typename Op<Args>::Function {
@@ -32,11 +58,16 @@ void run(const Op<Args>& op, const std::type_identity_t<Args>& args, const Strea
   std::optional<trace::Span> span;
   if (trace::enabled()) [[unlikely]]
     span.emplace(op.name, stream, describe(args));
-  if (stream.device().type == Device::Type::cuda) {
-    const sparsert::cuda::Scope scope(stream.device().index, op.name);
-    function(args, stream);
-  } else {
-    function(args, stream);
+  try {
+    if (stream.device().type == Device::Type::cuda) {
+      detail::run_on_cuda(op, function, args, stream);
+    } else {
+      function(args, stream);
+    }
+  } catch (const OutOfMemory& error) {
+    throw OutOfMemory(std::string(op.name) + ": " + error.what() + " for {" + describe(args) + "}", error.where());
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(std::string(op.name) + ": host memory ran out for {" + describe(args) + "}");
   }
 }
 

@@ -101,7 +101,9 @@ constexpr float round_to_odd(X x) {
       } else {
         const auto back = static_cast<std::int64_t>(nearest);
         if (back == static_cast<std::int64_t>(x)) return nearest;
-        above = (x < 0) ? back < static_cast<std::int64_t>(x) : back > static_cast<std::int64_t>(x);
+        bool negative = false;
+        if constexpr (std::is_signed_v<X>) negative = x < 0;
+        above = negative ? back < static_cast<std::int64_t>(x) : back > static_cast<std::int64_t>(x);
       }
     } else {
       const auto back = static_cast<X>(nearest);

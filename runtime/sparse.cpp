@@ -4,9 +4,10 @@
 #include <utility>
 
 #include "runtime/check_sparse.hpp"
+#include "runtime/ops/memory.hpp"
 
 namespace sparsert {
-Csr::Csr(const Tensor& row_offsets, const Tensor& columns, const Tensor& values, Shape shape) {
+Csr::Csr(const Tensor& row_offsets, const Tensor& columns, const Tensor& values, Shape shape) try {
   check_index_array("csr", "row_offsets", row_offsets, row_offsets.dtype(), values.device());
   check_index_array("csr", "columns", columns, row_offsets.dtype(), values.device());
   check_matrix_shape("csr", shape, columns.dtype());
@@ -19,6 +20,8 @@ Csr::Csr(const Tensor& row_offsets, const Tensor& columns, const Tensor& values,
   rows_ = shape[0];
   cols_ = shape[1];
   validate();
+} catch (...) {
+  rethrow_named("csr", {&row_offsets, &columns, &values});
 }
 
 void Csr::validate() const {
@@ -45,12 +48,14 @@ Csr Csr::with_values(const Tensor& values) const {
   return unchecked(row_offsets_, columns_, values, rows_, cols_);
 }
 
-Csr Csr::to(const Device& device, const Stream& stream) const {
+Csr Csr::to(const Device& device, const Stream& stream) const try {
   return unchecked(row_offsets_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_,
                    cols_);
+} catch (...) {
+  rethrow_named("csr.to", {&values_});
 }
 
-Coo::Coo(const Tensor& rows, const Tensor& columns, const Tensor& values, Shape shape) {
+Coo::Coo(const Tensor& rows, const Tensor& columns, const Tensor& values, Shape shape) try {
   check_index_array("coo", "rows", rows, rows.dtype(), values.device());
   check_index_array("coo", "columns", columns, rows.dtype(), values.device());
   check_matrix_shape("coo", shape, columns.dtype());
@@ -83,9 +88,11 @@ double Coo::density() const noexcept { return density_of(nnz(), rows_, cols_); }
 
 std::int64_t Coo::nbytes() const noexcept { return row_indices_.nbytes() + columns_.nbytes() + values_.nbytes(); }
 
-Coo Coo::to(const Device& device, const Stream& stream) const {
+Coo Coo::to(const Device& device, const Stream& stream) const try {
   return unchecked(row_indices_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_,
                    cols_);
+} catch (...) {
+  rethrow_named("coo.to", {&values_});
 }
 
 }  // namespace sparsert

@@ -2,7 +2,10 @@
 #include "sparsert/tensor.hpp"
 
 #include <cstdint>
+#include <new>
 #include <utility>
+
+#include "runtime/ops/memory.hpp"
 
 namespace sparsert {
 
@@ -46,18 +49,20 @@ std::size_t bytes_or_none(const Shape& shape, DType dtype) noexcept {
 
 Tensor::Tensor() = default;
 
-Tensor Tensor::empty(Shape shape, DType dtype, const Device& device, const Stream& stream) {
+Tensor Tensor::empty(Shape shape, DType dtype, const Device& device, const Stream& stream) try {
   const Stream where = stream.on(device);
   Tensor tensor;
   tensor.numel_ = element_count(shape, size_of(dtype));
-  tensor.shape_ = std::move(shape);
   tensor.dtype_ = dtype;
   tensor.device_ = device;
   if (tensor.numel_ != 0) {
     tensor.buffer_ = std::make_shared<const Buffer>(static_cast<std::size_t>(tensor.nbytes()), where);
     tensor.data_ = tensor.buffer_->data();
   }
+  tensor.shape_ = std::move(shape);
   return tensor;
+} catch (const std::bad_alloc&) {
+  throw OutOfMemory("tensor: host memory ran out for " + std::string(to_string(dtype)) + " " + to_string(shape));
 }
 
 Tensor Tensor::zeros(Shape shape, DType dtype, const Device& device, const Stream& stream) {
@@ -105,7 +110,7 @@ Tensor Tensor::as_read_only() const {
   return tensor;
 }
 
-Tensor Tensor::to(const Device& device, const Stream& stream) const {
+Tensor Tensor::to(const Device& device, const Stream& stream) const try {
   if (device == device_) return *this;
   // A copy between a CUDA device and the host runs in the CUDA device's order.
   const Device& ordered_by = device.is_host() ? device_ : device;
@@ -113,16 +118,20 @@ Tensor Tensor::to(const Device& device, const Stream& stream) const {
   Tensor tensor = empty(shape_, dtype_, device);
   copy_bytes(tensor.data_, device, data_, device_, static_cast<std::size_t>(nbytes()), order);
   return tensor;
+} catch (...) {
+  rethrow_named("to", {this});
 }
 
-Tensor Tensor::clone(const Stream& stream) const {
+Tensor Tensor::clone(const Stream& stream) const try {
   const Stream order = stream.on(device_);
   Tensor tensor = empty(shape_, dtype_, device_, order);
   copy_bytes(tensor.data_, device_, data_, device_, static_cast<std::size_t>(nbytes()), order);
   return tensor;
+} catch (...) {
+  rethrow_named("clone", {this});
 }
 
-Tensor Tensor::reshape(Shape shape) const {
+Tensor Tensor::reshape(Shape shape) const try {
   require(element_count(shape, size_of(dtype_)) == numel_, [&] {
     return "reshape: got shape " + to_string(shape) + " for " + std::to_string(numel_) + " elements of " +
            to_string(shape_);
@@ -130,6 +139,8 @@ Tensor Tensor::reshape(Shape shape) const {
   Tensor tensor = *this;
   tensor.shape_ = std::move(shape);
   return tensor;
+} catch (...) {
+  rethrow_named("reshape", {this});
 }
 
 void Tensor::check_host(DType expected) const {

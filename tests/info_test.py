@@ -13,7 +13,7 @@ KEYS = {
     "": {"version", "commit", "cuda", "cpu", "devices", "default_device", "reason"},
     "cuda": {"built", "runtime_version", "driver_version", "available", "reason", "detail", "device_count",
              "current_device", "devices", "libraries"},
-    "cpu": {"name", "threads", "simd"},
+    "cpu": {"name", "threads", "simd", "blas"},
 }
 REASONS = {"none", "not_built", "no_driver", "driver_too_old", "no_device", "error"}
 
@@ -66,6 +66,25 @@ def check_ops():
     check(all(name in text for name in names), text)
 
 
+def check_selftest():
+    """Every operation of every family, on every device, in seconds. tests/tools/test_verify.py makes it fail."""
+    start = time.perf_counter()
+    result = run("--selftest", "--json")
+    seconds = time.perf_counter() - start
+    report = json.loads(result.stdout)
+    check(result.returncode == 0 and report["passed"] and result.stderr == "", result)
+    names = {"relu", "cast", "to_csr", "coo.to_csr", "prune.magnitude", "topk", "spmm", "linear", "matmul"}
+    for device in report["devices"]:
+        check(names <= set(device["operations"]) and device["cases"] >= len(device["operations"]), device)
+        check(device["differences"] == [], device)
+    check({device["name"] for device in report["devices"]} >= {"cpu"}, report)
+    print(f"selftest: {seconds:.1f} s, " + ", ".join(f"{d['name']} {d['cases']} cases" for d in report["devices"]))
+    if LIMIT < 1:  # no sanitizer
+        check(seconds < 5, f"the selftest took {seconds:.1f} s")
+    text = run("--selftest")
+    check(text.returncode == 0 and "passed in" in text.stdout, text)
+
+
 def check_arguments(report):
     check(run("--version").stdout.strip() == report["version"])
     check(run("--help").returncode == 0)
@@ -115,6 +134,7 @@ if __name__ == "__main__":
     the_report = check_json()
     check_text(the_report)
     check_ops()
+    check_selftest()
     check_arguments(the_report)
     check_dependencies()
     check_hidden_devices(the_report)

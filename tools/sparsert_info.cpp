@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sparsert/sparsert.hpp"
+#include "tools/selftest.hpp"
 
 namespace {
 
@@ -20,12 +21,13 @@ using nlohmann::ordered_json;
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 
-constexpr std::string_view kHelp = R"(usage: sparsert-info [--json] [--ops]
+constexpr std::string_view kHelp = R"(usage: sparsert-info [--json] [--ops] [--selftest]
 
 What sparsert finds on this machine. Exit code 0 with or without a GPU.
 
   --json       one JSON object instead of text
   --ops        the operations, and the backends that have them
+  --selftest   every family of operations on every device against the reference, in seconds; exit code 1 on a difference
   --version    the version of the library
   --help       this text
 )";
@@ -33,6 +35,7 @@ What sparsert finds on this machine. Exit code 0 with or without a GPU.
 struct Options {
   bool json = false;
   bool ops = false;
+  bool selftest = false;
 };
 
 /// CUDA writes 13.0 as 13000.
@@ -52,6 +55,10 @@ std::vector<sparsert::cuda::DeviceProperties> gpus() {
   return all;
 }
 
+ordered_json version_of(const sparsert::Library& library) {
+  return library.found ? ordered_json(library.version) : ordered_json();
+}
+
 ordered_json cuda_json() {
   const sparsert::cuda::Status& status = sparsert::cuda::status();
   ordered_json devices = ordered_json::array();
@@ -65,7 +72,7 @@ ordered_json cuda_json() {
   }
   ordered_json libraries = ordered_json::object();
   for (const auto& library : sparsert::cuda::libraries()) {
-    libraries[library.name] = library.found ? ordered_json(library.version) : ordered_json();
+    libraries[library.name] = version_of(library);
   }
   return {{"built", status.built},
           {"runtime_version", version_json(status.runtime_version)},
@@ -93,13 +100,15 @@ ordered_json report_json(const Options& options) {
   const sparsert::CpuInfo cpu = sparsert::cpu_info();
   ordered_json devices = ordered_json::array();
   for (const auto& device : sparsert::devices()) devices.push_back(to_string(device));
-  ordered_json report{{"version", sparsert::kVersion},
-                      {"commit", sparsert::kCommit},
-                      {"cuda", cuda_json()},
-                      {"cpu", {{"name", cpu.name}, {"threads", cpu.threads}, {"simd", cpu.simd}}},
-                      {"devices", std::move(devices)},
-                      {"default_device", to_string(sparsert::default_device().device)},
-                      {"reason", sparsert::default_device().reason}};
+  ordered_json report{
+      {"version", sparsert::kVersion},
+      {"commit", sparsert::kCommit},
+      {"cuda", cuda_json()},
+      {"cpu",
+       {{"name", cpu.name}, {"threads", cpu.threads}, {"simd", cpu.simd}, {"blas", version_of(sparsert::cpu_blas())}}},
+      {"devices", std::move(devices)},
+      {"default_device", to_string(sparsert::default_device().device)},
+      {"reason", sparsert::default_device().reason}};
   if (options.ops) report["ops"] = ops_json();
   return report;
 }
@@ -115,6 +124,10 @@ std::string yes_no(bool value) { return value ? "yes" : "no"; }
 
 void print_line(const std::string& name, const std::string& value) {
   std::printf("  %-18s %s\n", name.c_str(), value.c_str());
+}
+
+void print_library(const sparsert::Library& library) {
+  print_line(library.name, library.found ? library.version : "not found: order=fast runs sparsert's own kernels");
 }
 
 void print_gpu(const sparsert::cuda::DeviceProperties& gpu) {
@@ -139,14 +152,14 @@ void print_report() {
   print_line("name", cpu.name);
   print_line("threads", std::to_string(cpu.threads));
   print_line("instruction set", cpu.simd);
+  print_library(sparsert::cpu_blas());
 
   std::printf("\n%s\n", bold("CUDA").c_str());
   print_line("usable", status.available ? "yes" : "no: " + status.detail);
   print_line("built in", status.built ? "yes, CUDA " + version_text(status.runtime_version) : "no");
   print_line("driver", status.driver_version == 0 ? "none" : "up to CUDA " + version_text(status.driver_version));
   if (!status.available) return;
-  for (const auto& library : sparsert::cuda::libraries())
-    print_line(library.name, library.found ? library.version : "not found");
+  for (const auto& library : sparsert::cuda::libraries()) print_library(library);
   for (const auto& gpu : gpus()) print_gpu(gpu);
 }
 
@@ -166,7 +179,46 @@ void print_ops() {
   }
 }
 
+ordered_json selftest_json(const sparsert::tools::SelftestReport& report) {
+  ordered_json devices = ordered_json::array();
+  for (const auto& device : report.devices) {
+    ordered_json differences = ordered_json::array();
+    for (const auto& difference : device.differences) {
+      differences.push_back({{"case", difference.name}, {"got", difference.got}, {"expected", difference.expected}});
+    }
+    devices.push_back({{"name", device.name},
+                       {"operations", device.operations},
+                       {"cases", device.cases},
+                       {"differences", std::move(differences)}});
+  }
+  return {{"version", sparsert::kVersion},
+          {"commit", sparsert::kCommit},
+          {"seconds", report.seconds},
+          {"devices", std::move(devices)},
+          {"passed", report.passed()}};
+}
+
+void print_selftest(const sparsert::tools::SelftestReport& report) {
+  for (const auto& device : report.devices) {
+    std::printf("%-10s %zu operations, %d cases, %zu different from the reference\n", device.name.c_str(),
+                device.operations.size(), device.cases, device.differences.size());
+    for (const auto& difference : device.differences) {
+      std::printf("  %s: got %s, expected %s\n", difference.name.c_str(), difference.got.c_str(),
+                  difference.expected.c_str());
+    }
+  }
+  std::printf("%s in %.1f s\n", report.passed() ? "passed" : "FAILED", report.seconds);
+}
+
+int selftest(const Options& options) {
+  const sparsert::tools::SelftestReport report = sparsert::tools::run_selftest();
+  if (options.json) std::cout << selftest_json(report).dump(2) << '\n';
+  else print_selftest(report);
+  return report.passed() ? 0 : kFailed;
+}
+
 int run(const Options& options) {
+  if (options.selftest) return selftest(options);
   if (options.json) {
     std::cout << report_json(options).dump(2) << '\n';
   } else if (options.ops) {
@@ -187,6 +239,8 @@ int main(int argc, char** argv) {
       options.json = true;
     } else if (argument == "--ops") {
       options.ops = true;
+    } else if (argument == "--selftest") {
+      options.selftest = true;
     } else if (argument == "--version") {
       std::printf("%s\n", sparsert::kVersion);
       return 0;

@@ -11,6 +11,7 @@
 
 #include "device/parallel.hpp"
 #include "kernels/contract/matmul.hpp"
+#include "kernels/cpu/blas.hpp"
 #include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/simd.hpp"
 #include "kernels/dispatch.hpp"
@@ -234,6 +235,7 @@ void run(const MatmulArgs& args, const Stream& stream) {
 }  // namespace
 
 void matmul(const MatmulArgs& args, const Stream& stream) {
+  if (args.order == Order::fast && blas_matmul(args)) return;
   dispatch_any_float("matmul", args.dtype, [&]<class T>() { run<T>(args, stream); });
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/contract/matmul.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
+#include "runtime/ops/memory.hpp"
 #include "sparsert/ops.hpp"
 
 namespace sparsert {
@@ -26,7 +27,7 @@ void check_operand(const char* op, const char* argument, const Tensor& operand, 
 
 }  // namespace
 
-Tensor matmul(const Tensor& x, const Tensor& y, const MatmulOptions& options, const Stream& stream) {
+Tensor matmul(const Tensor& x, const Tensor& y, const MatmulOptions& options, const Stream& stream) try {
   check_floating("matmul", "x", x.dtype());
   check_rank("matmul", "x", x, 2);
   check_rank("matmul", "y", y, 2);
@@ -43,9 +44,11 @@ Tensor matmul(const Tensor& x, const Tensor& y, const MatmulOptions& options, co
       {x.dtype(), x.size(0), k, y.size(1), x.data(), y.data(), false, c.mutable_data(), nullptr, false, options.order},
       order);
   return c;
+} catch (...) {
+  rethrow_named("matmul", {&x, &y});
 }
 
-Tensor linear(const Tensor& x, const Tensor& w, const LinearOptions& options, const Stream& stream) {
+Tensor linear(const Tensor& x, const Tensor& w, const LinearOptions& options, const Stream& stream) try {
   check_floating("linear", "x", x.dtype());
   check_rank("linear", "x", x, 2);
   check_rank("linear", "w", w, 2);
@@ -67,6 +70,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const LinearOptions& options, co
                 options.bias != nullptr ? options.bias->data() : nullptr, options.relu, options.order},
                order);
   return y;
+} catch (...) {
+  rethrow_named("linear", {&x, &w, options.bias});
 }
 
 }  // namespace sparsert

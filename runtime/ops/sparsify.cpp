@@ -5,6 +5,7 @@
 #include "kernels/dispatch.hpp"
 #include "runtime/check_sparse.hpp"
 #include "runtime/ops/index.hpp"
+#include "runtime/ops/memory.hpp"
 #include "runtime/view.hpp"
 #include "sparsert/ops.hpp"
 #include "sparsert/prune.hpp"
@@ -20,7 +21,7 @@ void check_fits(const char* op, const char* what, std::int64_t got, DType index)
   });
 }
 
-Csr dense_to_csr(const char* op, const Tensor& dense, DType index, const Stream& stream) {
+Csr dense_to_csr(const char* op, const Tensor& dense, DType index, const Stream& stream) try {
   check_rank(op, "dense", dense, 2);
   check_index_dtype(op, "index_dtype", index);
   const std::int64_t rows = dense.size(0);
@@ -42,6 +43,8 @@ Csr dense_to_csr(const char* op, const Tensor& dense, DType index, const Stream&
                 values.mutable_data()},
                stream);
   return Csr::unchecked(row_offsets, columns, values, rows, cols);
+} catch (...) {
+  rethrow_named(op, {&dense});
 }
 
 /// The first `count` elements, in memory of their own size.
@@ -54,7 +57,7 @@ Tensor first_of(const Tensor& tensor, std::int64_t count, const Stream& stream) 
 }
 
 std::vector<Tensor> prune_together(const char* op, const std::vector<Tensor>& tensors, double amount,
-                                   const Stream& stream) {
+                                   const Stream& stream) try {
   require(amount >= 0 && amount <= 1, [&] {  // also false for NaN
     return std::string(op) + ": amount is " + std::to_string(amount) + ", expected 0 to 1";
   });
@@ -74,14 +77,18 @@ std::vector<Tensor> prune_together(const char* op, const std::vector<Tensor>& te
            std::to_string(total) + " entries, expected no more than there are without the NaNs, which are kept";
   });
   return pruned;
+} catch (...) {
+  rethrow_named(op, {&tensors.front()});
 }
 
 }  // namespace
 
-std::int64_t count_nonzero(const Tensor& x, const Stream& stream) {
+std::int64_t count_nonzero(const Tensor& x, const Stream& stream) try {
   std::int64_t result = 0;
   backend::run(backend::count_nonzero, {x.dtype(), x.numel(), x.data(), &result}, stream.on(x.device()));
   return result;
+} catch (...) {
+  rethrow_named("count_nonzero", {&x});
 }
 
 double sparsity(const Tensor& x, const Stream& stream) {
@@ -98,22 +105,26 @@ Coo to_coo(const Tensor& dense, DType index_dtype, const Stream& stream) {
   return dense_to_csr("to_coo", dense, index_dtype, order).to_coo(order);
 }
 
-Tensor Csr::to_dense(const Stream& stream) const {
+Tensor Csr::to_dense(const Stream& stream) const try {
   const Stream order = stream.on(device());
   Tensor dense = Tensor::empty(shape(), dtype(), device(), order);
   backend::run(backend::csr_to_dense, {view_of(*this), dense.mutable_data()}, order);
   return dense;
+} catch (...) {
+  rethrow_named("csr.to_dense", {&values_});
 }
 
-Coo Csr::to_coo(const Stream& stream) const {
+Coo Csr::to_coo(const Stream& stream) const try {
   const Stream order = stream.on(device());
   Tensor rows = Tensor::empty({nnz()}, index_dtype(), device(), order);
   backend::run(backend::csr_to_coo, {view_of(*this), rows.mutable_data()}, order);
   // The values are copied: a matrix never changes because another one did.
   return Coo::unchecked(rows, columns_, values_.clone(order), rows_, cols_);
+} catch (...) {
+  rethrow_named("csr.to_coo", {&values_});
 }
 
-Csr Coo::to_csr(const Stream& stream) const {
+Csr Coo::to_csr(const Stream& stream) const try {
   const Stream order = stream.on(device());
   Tensor row_offsets = Tensor::empty({rows_ + 1}, index_dtype(), device(), order);
   Tensor columns = Tensor::empty({nnz()}, index_dtype(), device(), order);
@@ -127,6 +138,8 @@ Csr Coo::to_csr(const Stream& stream) const {
                 &unique},
                order);
   return Csr::unchecked(row_offsets, first_of(columns, unique, order), first_of(values, unique, order), rows_, cols_);
+} catch (...) {
+  rethrow_named("coo.to_csr", {&values_});
 }
 
 Tensor Coo::to_dense(const Stream& stream) const { return to_csr(stream).to_dense(stream); }
@@ -137,7 +150,7 @@ Tensor magnitude(const Tensor& x, double amount, const Stream& stream) {
   return prune_together("prune::magnitude", {x}, amount, stream.on(x.device())).front();
 }
 
-NamedTensors global_magnitude(const NamedTensors& tensors, double amount, const Stream& stream) {
+NamedTensors global_magnitude(const NamedTensors& tensors, double amount, const Stream& stream) try {
   constexpr const char* kOp = "prune::global_magnitude";
   std::vector<Tensor> inputs;
   for (const auto& [name, x] : tensors) {
@@ -154,6 +167,8 @@ NamedTensors global_magnitude(const NamedTensors& tensors, double amount, const 
   NamedTensors result;
   for (std::size_t i = 0; i < tensors.size(); ++i) result.emplace_back(tensors[i].first, pruned[i]);
   return result;
+} catch (...) {
+  rethrow_named("prune::global_magnitude", {});
 }
 
 }  // namespace prune

@@ -4,6 +4,7 @@
 #include "kernels/contract/spmm.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
+#include "runtime/ops/memory.hpp"
 #include "runtime/view.hpp"
 #include "sparsert/ops.hpp"
 
@@ -46,7 +47,7 @@ Tensor result(const char* op, Tensor* out, Shape shape, const Csr& a, const Tens
 }
 
 Tensor multiply(const Csr& a, const backend::SpmmPlan* plan, const Tensor& b, const SpmmOptions& options,
-                const Stream& stream) {
+                const Stream& stream) try {
   check_matrix("spmm", a);
   check_operand("spmm", "b", b, a, 2);
   require(b.size(0) == a.cols(), [&] {
@@ -64,10 +65,12 @@ Tensor multiply(const Csr& a, const backend::SpmmPlan* plan, const Tensor& b, co
                 options.beta, options.order},
                order);
   return c;
+} catch (...) {
+  rethrow_named("spmm", {&a.values(), &b});
 }
 
 Tensor layer(const Tensor& x, const Csr& w, const backend::SpmmPlan* plan, const LinearOptions& options,
-             const Stream& stream) {
+             const Stream& stream) try {
   check_matrix("linear", w);
   check_operand("linear", "x", x, w, 2);
   require(x.size(1) == w.cols(), [&] {
@@ -82,23 +85,27 @@ Tensor layer(const Tensor& x, const Csr& w, const backend::SpmmPlan* plan, const
       {view_of(w), plan, x.size(0), x.data(), y.mutable_data(), true, bias, options.relu, 1.0, 0.0, options.order},
       order);
   return y;
+} catch (...) {
+  rethrow_named("linear", {&x, &w.values()});
 }
 
 }  // namespace
 
-Plan::Plan(const Csr& a, std::int64_t n, const Stream& stream) {
+Plan::Plan(const Csr& a, std::int64_t n, const Stream& stream) try {
   check_matrix("plan", a);
   require(n >= 0, [&] { return "plan: n is " + std::to_string(n) + ", expected at least 0"; });
   const Stream order = stream.on(a.device());
   impl_ = std::make_shared<Impl>(Impl{a.with_values(a.values().clone(order)), nullptr});
   backend::run(backend::spmm_plan, {view_of(impl_->matrix), n, &impl_->packed}, order);
+} catch (...) {
+  rethrow_named("plan", {&a.values()});
 }
 
 const Csr& Plan::matrix() const noexcept { return impl_->matrix; }
 
 std::int64_t Plan::nbytes() const noexcept { return impl_->packed != nullptr ? impl_->packed->bytes() : 0; }
 
-void Plan::update_values(const Tensor& values, const Stream& stream) {
+void Plan::update_values(const Tensor& values, const Stream& stream) try {
   const Csr& a = impl_->matrix;
   check_operand("update_values", "values", values, a, 1);
   check_shape("update_values", "values", values, {a.nnz()});
@@ -106,6 +113,8 @@ void Plan::update_values(const Tensor& values, const Stream& stream) {
   Csr matrix = a.with_values(values.clone(order));
   if (impl_->packed != nullptr) impl_->packed->update_values(matrix.values().data(), order);
   impl_->matrix = std::move(matrix);
+} catch (...) {
+  rethrow_named("update_values", {&values});
 }
 
 Tensor spmm(const Csr& a, const Tensor& b, const SpmmOptions& options, const Stream& stream) {

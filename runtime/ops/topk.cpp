@@ -2,11 +2,12 @@
 #include "kernels/contract/topk.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
+#include "runtime/ops/memory.hpp"
 #include "sparsert/ops.hpp"
 
 namespace sparsert {
 
-Topk topk(const Tensor& x, std::int64_t k, const Stream& stream) {
+Topk topk(const Tensor& x, std::int64_t k, const Stream& stream) try {
   // A scalar counts as a row of one.
   const std::int64_t n = x.rank() == 0 ? 1 : x.shape().back();
   require(k >= 0 && k <= n, [&] {
@@ -23,6 +24,8 @@ Topk topk(const Tensor& x, std::int64_t k, const Stream& stream) {
   auto* const indices = static_cast<std::int64_t*>(result.indices.mutable_data());
   backend::run(backend::topk, {x.dtype(), rows, n, k, x.data(), result.values.mutable_data(), indices}, order);
   return result;
+} catch (...) {
+  rethrow_named("topk", {&x});
 }
 
 }  // namespace sparsert

@@ -9,6 +9,7 @@ import pytest
 jsonschema = pytest.importorskip("jsonschema")
 
 COMMAND = os.environ["SPARSERT_COMMAND"]
+INFO = os.environ["SPARSERT_INFO"]
 FAULT = os.environ["SPARSERT_VERIFY_FAULT"]
 SCHEMA = pathlib.Path(__file__).parents[2] / "docs" / "schemas" / "certificate.schema.json"
 
@@ -55,3 +56,15 @@ def test_an_unusable_device_is_an_error():
     result = verify("--devices", "cuda:77")
     assert result.returncode == 1
     assert "cuda:77" in result.stderr and result.stdout == ""
+
+
+def test_the_selftest_finds_one_wrong_bit():
+    environment = dict(os.environ, LD_PRELOAD=FAULT, SPARSERT_TEST_FAULT="bit")
+    result = subprocess.run([INFO, "--selftest", "--json"], capture_output=True, text=True, env=environment, timeout=300)
+    assert result.returncode == 1
+    report = json.loads(result.stdout)
+    assert report["passed"] is False
+    for device in report["devices"]:
+        assert device["differences"] and all(d["case"].startswith("relu ") for d in device["differences"])
+    text = subprocess.run([INFO, "--selftest"], capture_output=True, text=True, env=environment, timeout=300)
+    assert text.returncode == 1 and "FAILED" in text.stdout

@@ -13,7 +13,7 @@
 #include <optional>
 
 #include "tools/cli.hpp"
-#include "tools/verify/grid.hpp"
+#include "tools/verify/outcome.hpp"
 
 namespace sparsert::tools {
 namespace {
@@ -23,7 +23,6 @@ using nlohmann::json;
 constexpr int kShards = 8;            // processes a device
 constexpr int kMostDifferences = 20;  // listed for each shard; all are counted
 constexpr int kThreadCounts[] = {1, 2, 3, 8};
-constexpr Device kBaseline{Device::Type::reference, 0};
 
 struct Options {
   std::string devices;
@@ -33,34 +32,15 @@ struct Options {
   std::string shard;  // "index/count", set only in the processes that verify starts
 };
 
-/// What a case gives on a device: outputs, or the error it throws.
-struct Outcome {
-  std::vector<Tensor> outputs;
-  std::optional<std::string> error;
-};
-
-Outcome outcome_of(const verify::Case& one, const Device& device) {
-  try {
-    return {one.run(device), std::nullopt};
-  } catch (const DeviceLost&) {
-    throw;  // nothing after it on this device can be trusted
-  } catch (const Error& error) {
-    return {{}, std::string(to_string(error.code()))};
+/// Null where there is no difference.
+json to_json(const std::optional<verify::CaseDifference>& difference) {
+  if (!difference) return nullptr;
+  json text{{"got", difference->got}, {"expected", difference->expected}};
+  if (difference->output) {
+    text["output"] = *difference->output;
+    text["element"] = difference->element;
   }
-}
-
-/// Null where both outcomes are the same.
-json difference_between(const Outcome& got, const Outcome& expected) {
-  if (got.error != expected.error) {
-    return {{"got", got.error.value_or("a result")}, {"expected", expected.error.value_or("a result")}};
-  }
-  for (std::size_t i = 0; i < expected.outputs.size(); ++i) {
-    const auto difference = equivalence::first_difference(got.outputs.at(i), expected.outputs[i]);
-    if (!difference) continue;
-    return {
-        {"output", i}, {"element", difference->index}, {"got", difference->got}, {"expected", difference->expected}};
-  }
-  return nullptr;
+  return text;
 }
 
 json run_shard(const Device& device, int index, int count, bool quick) {
@@ -72,7 +52,7 @@ json run_shard(const Device& device, int index, int count, bool quick) {
   for (std::size_t i = static_cast<std::size_t>(index); i < grid.size(); i += step) {
     set_num_threads(kThreadCounts[static_cast<std::size_t>(cases) % std::size(kThreadCounts)]);
     ++cases;
-    json difference = difference_between(outcome_of(grid[i], device), outcome_of(grid[i], kBaseline));
+    json difference = to_json(verify::difference_from_reference(grid[i], device));
     if (difference.is_null()) continue;
     difference["case"] = grid[i].name;
     if (++failed <= kMostDifferences) differences.push_back(std::move(difference));
@@ -108,7 +88,7 @@ std::vector<Device> chosen_devices(const Options& options) {
   std::vector<Device> chosen;
   if (options.devices.empty()) {
     for (const Device& device : devices()) {
-      if (device != kBaseline) chosen.push_back(device);
+      if (device != verify::kBaseline) chosen.push_back(device);
     }
     return chosen;
   }
@@ -162,7 +142,7 @@ int run(const Options& options) {
   json certificate = {
       {"version", kVersion},
       {"commit", kCommit},
-      {"baseline", to_string(kBaseline)},
+      {"baseline", to_string(verify::kBaseline)},
       {"cuda",
        {{"runtime_version", cuda::status().runtime_version}, {"driver_version", cuda::status().driver_version}}},
       {"devices", json::array()}};

@@ -65,6 +65,18 @@ struct CpuInfo {
 };
 CpuInfo cpu_info();
 
+/// A vendor's library that is opened at run time, never linked. `order=fast` uses it; without it the library's own
+/// kernels serve.
+struct Library {
+  std::string name;  ///< "cusparse", "cublas" or "blas"
+  bool found = false;
+  std::string version;  ///< as the library reports it, e.g. "12.6.3" or "OpenBLAS 0.3.21"; empty when not found
+};
+
+/// The CPU's BLAS: the file that SPARSERT_BLAS names ("none": no library), else OpenBLAS, BLIS or MKL, whichever the
+/// loader finds first.
+Library cpu_blas();
+
 /// Queries of the CUDA device layer. None of them throws where CUDA is merely absent.
 namespace cuda {
 
@@ -113,14 +125,7 @@ DeviceProperties device_properties(int id);
 /// Waits for all work on the current device. Throws `DeviceUnavailable` without CUDA.
 void synchronize();
 
-/// A library of the CUDA toolkit that is opened at run time, never linked.
-struct Library {
-  std::string name;  ///< "cusparse" or "cublas"
-  bool found = false;
-  std::string version;  ///< as the library reports it, e.g. "12.6.3"; empty when not found
-};
-
-/// Looks for cuSPARSE and cuBLAS the first time it is called, which loads them. In a build without CUDA it does not
+/// Looks for cuSPARSE and cuBLAS the first time it is called, which loads them. Where CUDA is not usable it does not
 /// look.
 const std::vector<Library>& libraries();
 

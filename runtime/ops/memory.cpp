@@ -1,0 +1,29 @@
+// runtime/ops/memory.cpp — putting an operation's name and sizes to memory that ran out.
+#include "runtime/ops/memory.hpp"
+
+#include <new>
+
+#include "sparsert/error.hpp"
+
+namespace sparsert {
+
+void rethrow_named(const char* op, std::initializer_list<const Tensor*> operands) {
+  const auto message = [&](const std::string& what) {
+    std::string text = op;
+    text.append(": ").append(what).append("; operands:");
+    for (const Tensor* const operand : operands) {
+      if (operand == nullptr) continue;
+      text.append(" ").append(to_string(operand->dtype())).append(" ").append(to_string(operand->shape()));
+    }
+    return text;
+  };
+  try {
+    throw;
+  } catch (const OutOfMemory& error) {
+    throw OutOfMemory(message(error.what()), error.where());
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(message("host memory ran out"));
+  }
+}
+
+}  // namespace sparsert
