@@ -7,6 +7,7 @@
 #include "runtime/ops/memory.hpp"
 
 namespace sparsert {
+
 Csr::Csr(const Tensor& row_offsets, const Tensor& columns, const Tensor& values, Shape shape) try {
   check_index_array("csr", "row_offsets", row_offsets, row_offsets.dtype(), values.device());
   check_index_array("csr", "columns", columns, row_offsets.dtype(), values.device());
@@ -67,6 +68,8 @@ Coo::Coo(const Tensor& rows, const Tensor& columns, const Tensor& values, Shape 
   rows_ = shape[0];
   cols_ = shape[1];
   validate();
+} catch (...) {
+  rethrow_named("coo", {&rows, &columns, &values});
 }
 
 void Coo::validate() const {
