@@ -3,9 +3,14 @@
 #include <cstring>
 
 #include "runtime/files/format.hpp"
+#include "runtime/files/hdf5.hpp"
+#include "runtime/files/keras_archive.hpp"
 #include "runtime/files/names.hpp"
 #include "runtime/files/npy.hpp"
+#include "runtime/files/onnx.hpp"
 #include "runtime/files/safetensors.hpp"
+#include "runtime/files/tensorflow.hpp"
+#include "runtime/files/tflite.hpp"
 
 namespace sparsert::files {
 namespace {
@@ -13,8 +18,16 @@ namespace {
 // Those with a magic number first; those that only a strict parse can tell last.
 constexpr std::array kFormats{
     Format{npy::kNpy, &npy::sniff_npy, &npy::open_npy},
+    Format{"keras archive", &keras::sniff_archive, &keras::open_archive},
     Format{npy::kNpz, &npy::sniff_npz, &npy::open_npz},
     Format{safetensors::kFormat, &safetensors::sniff, &safetensors::open},
+    Format{"hdf5", &hdf5::sniff, &hdf5::open},
+    Format{tflite::kFormat, &tflite::sniff, &tflite::open},
+    Format{"tensorflow checkpoint", &tensorflow::sniff_checkpoint, &tensorflow::open_checkpoint},
+    Format{"onnx", &onnx::sniff, &onnx::open},
+    Format{"onnx tensor", &onnx::sniff_tensor, &onnx::open_tensor},
+    Format{"tensorflow graph", &tensorflow::sniff_graph, &tensorflow::open_graph},
+    Format{"tensorflow saved model", &tensorflow::sniff_saved_model, &tensorflow::open_saved_model},
 };
 
 struct Magic {
@@ -23,10 +36,9 @@ struct Magic {
 };
 
 // Containers told apart so that the error says what a file is that no reader takes.
-constexpr std::array<Magic, 4> kNotRead{{
+constexpr std::array<Magic, 3> kNotRead{{
     {{"PK\x03\x04", 4}, "a zip archive of no model"},
     {{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9", 9}, "a legacy PyTorch file (pickle)"},
-    {{"\x89HDF\r\n\x1a\n", 8}, "an HDF5 file"},
     {{"GGUF", 4}, "a GGUF file"},
 }};
 

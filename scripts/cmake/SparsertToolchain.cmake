@@ -3,6 +3,7 @@
 find_package(Threads REQUIRED)
 find_package(TBB REQUIRED)
 find_package(hwy REQUIRED)
+find_package(ZLIB REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(ZLIB REQUIRED)
 
