@@ -79,8 +79,8 @@ std::string snake_case(std::string_view name) {
   const auto is_lower = [](char c) { return c >= 'a' && c <= 'z'; };
   std::string out;
   for (std::size_t i = 0; i < name.size(); ++i) {
-    const bool begins_word = i > 0 && is_upper(name[i]) &&
-                             (is_lower(name[i - 1]) || (i + 1 < name.size() && is_lower(name[i + 1])));
+    const bool begins_word =
+        i > 0 && is_upper(name[i]) && (is_lower(name[i - 1]) || (i + 1 < name.size() && is_lower(name[i + 1])));
     if (begins_word) out += '_';
     out += is_upper(name[i]) ? static_cast<char>(name[i] - 'A' + 'a') : name[i];
   }
@@ -157,7 +157,10 @@ std::vector<std::pair<std::string, Layer>> saved_paths(const std::vector<Layer>&
     if (layer.is_nested) continue;
     const std::string name = snake_case(layer.class_name);
     const std::size_t before = used[name]++;
-    paths.emplace_back("layers/" + name + (before == 0 ? "" : "_" + std::to_string(before)), layer);
+    std::string path = "layers/";
+    path.append(name);
+    if (before != 0) path.append("_").append(std::to_string(before));
+    paths.emplace_back(std::move(path), layer);
   }
   return paths;
 }

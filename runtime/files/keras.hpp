@@ -33,8 +33,8 @@ std::map<std::string, std::string, std::less<>> layer_classes(const std::string&
 /// of class Conv2D, whatever its name.
 std::vector<std::pair<std::string, Layer>> saved_paths(const std::vector<Layer>& layers);
 
-/// The order of the dimensions of a weight, as `TensorInfo::axes` has it; empty where the class of its layer, whose name
-/// is a part of its path, does not say so.
+/// The order of the dimensions of a weight, as `TensorInfo::axes` has it; empty where the class of its layer, whose
+/// name is a part of its path, does not say so.
 std::string_view axes_of(std::string_view path, std::size_t rank,
                          const std::map<std::string, std::string, std::less<>>& classes);
 

@@ -1,7 +1,7 @@
 // runtime/files/keras_archive.cpp — Keras 3's .keras archives.
 //
-// The configuration is read for two things only: which class a layer is of, so that the order of a weight's dimensions is
-// known, and what the user called it. Nothing is made from it.
+// The configuration is read for two things only: which class a layer is of, so that the order of a weight's dimensions
+// is known, and what the user called it. Nothing is made from it.
 #include "runtime/files/keras_archive.hpp"
 
 #include <cstring>

@@ -58,7 +58,7 @@ Cases other_format_cases() {
       {"a zip archive", "PK\x03\x04" + rest, {"zip, offset 68", "no end record"}},
       {"a pickle", "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e" + rest, {"legacy PyTorch"}},
       {"an npy file", "\x93NUMPY" + rest, {"npy, offset 6", "version 0.0"}},
-      {"an HDF5 file", "\x89HDF\r\n\x1a\n" + rest, {"HDF5"}},
+      {"an HDF5 file", "\x89HDF\r\n\x1a\n" + rest, {"hdf5, offset 8"}},
       {"a GGUF file", "GGUF" + rest, {"GGUF"}},
       {"text", "a text of some length, which is no model at all", {"no format that is read"}},
       {"zeros", std::string(4096, '\0'), {"offset 8", "'{'"}},
