@@ -196,6 +196,7 @@ ModelFile::ModelFile(const std::filesystem::path& path, const LoadOptions& optio
   const auto found = is_folder ? files::with_path(path, [&] { return files::only_model_in(path); }) : path;
   files::with_path(found, [&] {
     files::Source source{files::Bytes(std::make_shared<const files::InputFile>(found)), {}, {}, &options};
+    source.select = is_folder ? std::string() : options.select;
     source.root = files::Root::of_file(found, &source.name);
     impl_ = std::make_unique<Impl>(Impl{files::open_source(source), found});
     if (impl_->reader->info.path.empty()) impl_->reader->info.path = found;

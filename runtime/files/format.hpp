@@ -19,6 +19,7 @@ class Reader {
   virtual ~Reader() = default;
 
   FileInfo info;
+  bool used_selection = false;  ///< `Source::select` named a part of the file
 
   /// Tensor `position` in host memory, where `info` says that it is dense and has a storage type. Throws `FileError`.
   virtual Tensor read(std::size_t position) const = 0;

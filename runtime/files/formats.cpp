@@ -1,6 +1,9 @@
 // runtime/files/formats.cpp — the table of formats, and choosing one by content.
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <string_view>
+#include <vector>
 
 #include "runtime/files/format.hpp"
 #include "runtime/files/hdf5.hpp"
@@ -11,12 +14,15 @@
 #include "runtime/files/safetensors.hpp"
 #include "runtime/files/tensorflow.hpp"
 #include "runtime/files/tflite.hpp"
+#include "runtime/files/torch.hpp"
 
 namespace sparsert::files {
 namespace {
 
 // Those with a magic number first; those that only a strict parse can tell last.
 constexpr std::array kFormats{
+    Format{torch::kZipFormat, &torch::sniff_zip, &torch::open_zip},
+    Format{torch::kLegacyFormat, &torch::sniff_legacy, &torch::open_legacy},
     Format{npy::kNpy, &npy::sniff_npy, &npy::open_npy},
     Format{"keras archive", &keras::sniff_archive, &keras::open_archive},
     Format{npy::kNpz, &npy::sniff_npz, &npy::open_npz},
@@ -38,9 +44,24 @@ struct Magic {
 // Containers told apart so that the error says what a file is that no reader takes.
 constexpr std::array<Magic, 3> kNotRead{{
     {{"PK\x03\x04", 4}, "a zip archive of no model"},
-    {{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9", 9}, "a legacy PyTorch file (pickle)"},
+    {{"\x80", 1}, "a pickle, but none of PyTorch"},
     {{"GGUF", 4}, "a GGUF file"},
 }};
+
+/// Names are UTF-8, and none is there twice.
+void check_names(const FileInfo& info) {
+  std::vector<std::string_view> names;
+  names.reserve(info.tensors.size());
+  for (const TensorInfo& tensor : info.tensors) {
+    if (!is_utf8(tensor.name) && tensor.name.find('\0') == tensor.name.npos) {
+      throw FileError(info.format + ": the name " + in_quotes(tensor.name) + " is not valid UTF-8");
+    }
+    names.push_back(tensor.name);
+  }
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end()) throw FileError(info.format + ": has the tensor " + in_quotes(*twice) + " twice");
+}
 
 }  // namespace
 
@@ -61,6 +82,9 @@ std::unique_ptr<Reader> open_source(const Source& source) {
     if (!format.sniff(source)) continue;
     auto reader = format.open(source);
     if (reader->info.format.empty()) reader->info.format = format.name;
+    require(source.select.empty() || reader->used_selection,
+            [&] { return "load: select " + in_quotes(source.select) + ", but the file holds one model"; });
+    check_names(reader->info);
     return reader;
   }
   for (const Magic& magic : kNotRead) {

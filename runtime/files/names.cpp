@@ -44,15 +44,39 @@ std::size_t difference(std::string_view wanted, std::string_view name) {
 
 }  // namespace
 
+bool is_utf8(std::string_view text) noexcept {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    const std::size_t length = first < 0x80                    ? 1
+                               : first >= 0xc2 && first < 0xe0 ? 2
+                               : first >= 0xe0 && first < 0xf0 ? 3
+                               : first >= 0xf0 && first < 0xf5 ? 4
+                                                               : 0;
+    if (first == 0 || length == 0 || length > text.size() - i) return false;
+    for (std::size_t k = 1; k < length; ++k) {
+      if (!is_continuation(text[i + k])) return false;
+    }
+    const auto second = length > 1 ? static_cast<unsigned char>(text[i + 1]) : 0u;
+    // Overlong forms, surrogates, and what lies above U+10FFFF.
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) || (first == 0xf0 && second < 0x90) ||
+        (first == 0xf4 && second >= 0x90)) {
+      return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
 std::string in_quotes(std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string out = "\"";
+  const bool valid = is_utf8(text);
   std::size_t taken = 0;
   for (; taken < text.size(); ++taken) {
     const char c = text[taken];
-    if (out.size() > kMaxQuoted && !is_continuation(c)) break;
+    if (out.size() > kMaxQuoted && !(valid && is_continuation(c))) break;
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
+    if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !valid)) {
       out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
     } else {
       out += c;

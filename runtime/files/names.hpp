@@ -7,6 +7,9 @@
 
 namespace sparsert::files {
 
+/// True for valid UTF-8 without a zero byte, as Python and JSON can hold it.
+bool is_utf8(std::string_view text) noexcept;
+
 /// Text of a file, fit for a message: in quotes, shortened, control characters escaped.
 std::string in_quotes(std::string_view text);
 

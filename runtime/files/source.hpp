@@ -47,6 +47,7 @@ struct Source {
   std::shared_ptr<const Root> root;  ///< other files of the model are opened through it, and through nothing else
   std::string name;                  ///< of this file beneath the root
   const LoadOptions* options;        ///< valid while the reader is made
+  std::string select = {};           ///< which part of the file, where it holds several; "": the one that is the model
 };
 
 }  // namespace sparsert::files
