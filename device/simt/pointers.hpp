@@ -85,7 +85,9 @@ class Pointer {
   /// A raw pointer to global memory. Its bounds are those of the block it points into.
   Pointer(T* p) requires(kSpace == Space::global) : p_(p), bounds_(engine::bounds_of(p)) {}
   Pointer(T* p, const Bounds& bounds) : p_(p), bounds_(bounds) {}
-  Pointer(const Pointer<Value, kSpace>& other) requires(std::is_const_v<T>)
+  /// To const. A template, so that no compiler takes it for a copy constructor, which has to stay trivial.
+  template <class U>
+  requires std::is_same_v<T, const U> Pointer(const Pointer<U, kSpace>& other)
       : p_(other.raw()), bounds_(other.bounds()) {}
   Pointer(const Pointer&) = default;
   Pointer& operator=(const Pointer&) = default;
