@@ -78,7 +78,8 @@ struct PruneTensor {
 
 /// out = x with exactly `remove` of all entries, smallest magnitude first, replaced by +0.
 /// Tensors count as one, concatenated; ties go from the highest index; NaN ranks above Inf.
-/// *nan_reached (host) says that the amount would have reached a NaN, and then nothing is written.
+/// *nan_reached (host) says that the amount would have reached a NaN. Then what is pruned in place is untouched, and an
+/// output of its own is undefined: the caller drops it.
 struct PruneMagnitudeArgs {
   DType dtype;
   std::span<const PruneTensor> tensors;

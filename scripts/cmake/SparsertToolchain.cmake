@@ -65,4 +65,7 @@ if(SPARSERT_SANITIZE)
                       $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=all>
                       $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer> -g)
   add_link_options(-fsanitize=${SPARSERT_SANITIZE})
+  if(SPARSERT_SANITIZE MATCHES "thread")
+    add_compile_definitions(SPARSERT_TSAN)
+  endif()
 endif()
