@@ -102,7 +102,8 @@ std::vector<std::string> new_names(const FileInfo& info, const std::vector<std::
     if (renamed != rename.end()) used.insert(renamed->first);
     names.push_back(renamed != rename.end() ? renamed->second : info.tensors[i].name);
   }
-  for (const auto& [from, to] : rename) {
+  for (const auto& entry : rename) {
+    const std::string& from = entry.first;
     require(used.contains(from), [&] {
       std::vector<std::string_view> loaded;
       for (const std::size_t i : positions) loaded.push_back(info.tensors[i].name);
