@@ -5,8 +5,15 @@
 #pragma once
 
 #include "kernels/contract/elementwise.hpp"
+#include "kernels/contract/embedding.hpp"
 #include "kernels/contract/formats.hpp"
 #include "kernels/contract/matmul.hpp"
+#include "kernels/contract/reduce.hpp"
+#include "kernels/contract/sddmm.hpp"
+#include "kernels/contract/softmax.hpp"
 #include "kernels/contract/sparsify.hpp"
+#include "kernels/contract/spgemm.hpp"
 #include "kernels/contract/spmm.hpp"
+#include "kernels/contract/spmm_transposed.hpp"
+#include "kernels/contract/spmv.hpp"
 #include "kernels/contract/topk.hpp"

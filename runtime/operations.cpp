@@ -50,6 +50,21 @@ std::vector<OperationInfo> operations() {
       describe("spmm", backend::spmm_plan),
       describe("spmm", backend::spmm),
       describe("matmul", backend::matmul),
+      describe("spmv", backend::spmv_plan),
+      describe("spmv", backend::spmv),
+      describe("spmm_transposed", backend::spmm_transposed),
+      describe("sddmm", backend::sddmm),
+      describe("softmax", backend::sparse_softmax),
+      describe("softmax", backend::sparse_softmax_backward),
+      describe("spgemm", backend::spgemm_offsets),
+      describe("spgemm", backend::spgemm),
+      describe("spgemm", backend::sparse_add_offsets),
+      describe("spgemm", backend::sparse_add),
+      describe("reduce", backend::row_sums),
+      describe("reduce", backend::scale),
+      describe("embedding", backend::embedding_bag),
+      describe("embedding", backend::bag_winners),
+      describe("embedding", backend::bag_max_backward),
   };
 }
 

@@ -15,6 +15,7 @@ __all__ = [
     "Array",
     "ArrayLike",
     "ArrayOperand",
+    "BagMode",
     "Convertible",
     "DType",
     "DTypeLike",
@@ -23,6 +24,7 @@ __all__ = [
     "Order",
     "Output",
     "ShapeLike",
+    "SparseLike",
     "WeightLike",
 ]
 
@@ -43,23 +45,28 @@ Operand = Union[ArrayOperand, np.generic, float]
 DType = np.dtype[Any]
 DTypeLike = npt.DTypeLike
 
-#: What a product takes as its sparse matrix, and ``linear`` as its weight.
-MatrixLike = Union["_sparsert.Csr", "_sparsert.Plan"]
-WeightLike = Union[MatrixLike, ArrayLike]
-
-#: What ``to_csr``, ``to_bsr`` and the other conversions take.
-Convertible = Union[
+#: A sparse matrix of any format.
+SparseLike = Union[
     "_sparsert.Csr",
     "_sparsert.Coo",
     "_sparsert.Csc",
     "_sparsert.Bsr",
     "_sparsert.Nm",
     "_sparsert.Bitmap",
-    ArrayLike,
 ]
+
+#: What a product takes as its sparse matrix, and ``linear`` as its weight.
+MatrixLike = Union[SparseLike, "_sparsert.Plan"]
+WeightLike = Union[MatrixLike, ArrayLike]
+
+#: What ``to_csr``, ``to_bsr`` and the other conversions take.
+Convertible = Union[SparseLike, ArrayLike]
 
 #: One size, or a sequence of them.
 ShapeLike = Union[int, Sequence[int]]
 
 #: How an operation orders its sums: the same bits everywhere, or a stated bound.
 Order = Literal["canonical", "fast"]
+
+#: How an embedding bag puts its rows together.
+BagMode = Literal["sum", "mean", "max"]

@@ -16,6 +16,8 @@ NB_MODULE(_sparsert, module) {
   bind_sparse(module);
   bind_formats(module);
   bind_products(module);
+  bind_linalg(module);
+  bind_embedding(module);
   bind_prune(module);
   bind_files(module);
 }

@@ -2,7 +2,7 @@
 #include <mutex>
 #include <shared_mutex>
 
-#include "bindings.hpp"
+#include "sparse.hpp"
 
 namespace sparsert::python {
 namespace {
@@ -76,7 +76,14 @@ Tensor with_matrix(const char* op, const char* argument, nb::handle matrix, Prod
       return product(shared.plan);
     });
   }
+  if (const std::optional<Csr> csr = csr_of(matrix)) return unlocked([&] { return product(*csr); });
   not_a_matrix(op, argument, matrix);
+}
+
+bool is_sparse(nb::handle object) {
+  return nb::isinstance<Csr>(object) || nb::isinstance<SharedPlan>(object) || nb::isinstance<Coo>(object) ||
+         nb::isinstance<Csc>(object) || nb::isinstance<Bsr>(object) || nb::isinstance<Nm>(object) ||
+         nb::isinstance<Bitmap>(object);
 }
 
 TensorObject spmm_of(const MatrixLike& a, const ArrayLike& b, const std::optional<ArrayLike>& bias, bool relu,
@@ -93,7 +100,7 @@ TensorObject linear_of(const ArrayLike& x, const WeightLike& w, const std::optio
   const Tensor dense = as_tensor("linear", "x", x);
   Operands operands("linear", bias, out);
   const LinearOptions options{operands.bias(), relu, operands.out(), as_order("linear", order)};
-  if (nb::isinstance<Csr>(w) || nb::isinstance<SharedPlan>(w)) {
+  if (is_sparse(w)) {
     return named_or_new(
         out, with_matrix("linear", "w", w, [&](const auto& matrix) { return linear(dense, matrix, options); }));
   }
@@ -101,13 +108,47 @@ TensorObject linear_of(const ArrayLike& x, const WeightLike& w, const std::optio
   return named_or_new(out, unlocked([&] { return linear(dense, weight, options); }));
 }
 
-TensorObject matmul_of(const ArrayLike& x, const ArrayLike& y, const std::optional<Output>& out,
-                       const OrderName& order) {
-  const Tensor left = as_tensor("matmul", "x", x);
-  const Tensor right = as_tensor("matmul", "y", y);
+TensorObject spmv_of(const MatrixLike& a, const ArrayLike& v) {
+  const Tensor x = as_tensor("spmv", "v", v);
+  return tensor_object(with_matrix("spmv", "a", a, [&](const auto& matrix) { return spmv(matrix, x); }));
+}
+
+/// Both sparse: the product in CSR.
+AnyObject sparse_matmul(nb::handle x, nb::handle y) {
+  const std::optional<Csr> left = csr_of(x);
+  const std::optional<Csr> right = csr_of(y);
+  if (!left) not_a_matrix("matmul", "x", x);
+  if (!right) not_a_matrix("matmul", "y", y);
+  return nb::borrow<AnyObject>(nb::object(nb::cast(unlocked([&] { return spgemm(*left, *right); }))));
+}
+
+AnyObject matmul_of(const Convertible& x, const Convertible& y, const std::optional<Output>& out,
+                    const OrderName& order) {
+  if (is_sparse(x) && is_sparse(y)) {
+    require(!out,
+            [] { return std::string("matmul: out is for a dense result, expected none for two sparse operands"); });
+    return sparse_matmul(x, y);
+  }
   Operands operands("matmul", std::nullopt, out);
-  const MatmulOptions options{operands.out(), as_order("matmul", order)};
-  return named_or_new(out, unlocked([&] { return matmul(left, right, options); }));
+  const Order wanted = as_order("matmul", order);
+  if (is_sparse(x)) {
+    const Tensor right = as_tensor("matmul", "y", y);
+    const SpmmOptions options{.out = operands.out(), .order = wanted};
+    return nb::borrow<AnyObject>(named_or_new(
+        out, with_matrix("matmul", "x", x, [&](const auto& matrix) { return spmm(matrix, right, options); })));
+  }
+  const Tensor left = as_tensor("matmul", "x", x);
+  if (is_sparse(y)) {
+    require(!out, [] { return std::string("matmul: out, expected none where y is sparse"); });
+    const auto multiply = [&](const Csr& matrix) { return matmul(left, matrix); };
+    return nb::borrow<AnyObject>(tensor_object(with_matrix("matmul", "y", y, [&](const auto& matrix) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(matrix)>, Plan>) return multiply(matrix.matrix());
+      else return multiply(matrix);
+    })));
+  }
+  const Tensor right = as_tensor("matmul", "y", y);
+  const MatmulOptions options{operands.out(), wanted};
+  return nb::borrow<AnyObject>(named_or_new(out, unlocked([&] { return matmul(left, right, options); })));
 }
 
 // ---- the operator @
@@ -117,6 +158,11 @@ bool is_array(nb::handle object) {
 }
 
 TensorObject matmul_operator(nb::handle x, nb::handle y) {
+  if (is_array(x) && is_sparse(y) && !nb::isinstance<SharedPlan>(y)) {
+    const Tensor dense = as_tensor("matmul", "x", x);
+    const Csr sparse = *csr_of(y);
+    return tensor_object(unlocked([&] { return matmul(dense, sparse); }));
+  }
   if (!is_array(x) || !is_array(y)) return not_implemented();
   const Tensor left = as_tensor("matmul", "x", x);
   const Tensor right = as_tensor("matmul", "y", y);
@@ -196,7 +242,10 @@ void bind_products(nb::module_& module) {
              "The result and `out` are (batch, out). Dtypes, devices, `order` and errors as for `spmm`.");
   module.def("matmul", &matmul_of, nb::arg("x"), nb::arg("y"), nb::arg("out") = nb::none(),
              nb::arg("order") = "canonical",
-             "x * y, both dense: (m, k) and (k, n). In canonical order the bits are those of the sparse product.");
+             "x * y: (m, k) and (k, n), each dense or sparse. Two sparse ones give a Csr, all others a tensor.\n\n"
+             "In canonical order the bits do not depend on which of them is sparse.");
+  module.def("spmv", &spmv_of, nb::arg("a"), nb::arg("v"),
+             "A * v: A sparse (m, k), v (k), the result (m), with the bits of spmm with one column.");
 
   auto tensor = nb::borrow<nb::class_<Tensor>>(module.attr("Tensor"));
   tensor

@@ -5,15 +5,11 @@
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
 #include "runtime/ops/memory.hpp"
+#include "runtime/ops/plan.hpp"
 #include "runtime/view.hpp"
 #include "sparsert/ops.hpp"
 
 namespace sparsert {
-
-struct Plan::Impl {
-  Csr matrix;                                 // with values of its own: a plan is what the matrix was when it was made
-  std::unique_ptr<backend::SpmmPlan> packed;  // null where the device multiplies the matrix as it is
-};
 
 namespace {
 
@@ -95,15 +91,19 @@ Plan::Plan(const Csr& a, std::int64_t n, const Stream& stream) try {
   check_matrix("plan", a);
   require(n >= 0, [&] { return "plan: n is " + std::to_string(n) + ", expected at least 0"; });
   const Stream order = stream.on(a.device());
-  impl_ = std::make_shared<Impl>(Impl{a.with_values(a.values().clone(order)), nullptr});
+  impl_ = std::make_shared<Impl>(Impl{a.with_values(a.values().clone(order)), nullptr, nullptr});
   backend::run(backend::spmm_plan, {view_of(impl_->matrix), n, &impl_->packed}, order);
+  if (n == 1) backend::run(backend::spmv_plan, {view_of(impl_->matrix), &impl_->for_vectors}, order);
 } catch (...) {
   rethrow_named("plan", {&a.values()});
 }
 
 const Csr& Plan::matrix() const noexcept { return impl_->matrix; }
 
-std::int64_t Plan::nbytes() const noexcept { return impl_->packed != nullptr ? impl_->packed->bytes() : 0; }
+std::int64_t Plan::nbytes() const noexcept {
+  return (impl_->packed != nullptr ? impl_->packed->bytes() : 0) +
+         (impl_->for_vectors != nullptr ? impl_->for_vectors->bytes() : 0);
+}
 
 void Plan::update_values(const Tensor& values, const Stream& stream) try {
   const Csr& a = impl_->matrix;
@@ -112,6 +112,7 @@ void Plan::update_values(const Tensor& values, const Stream& stream) try {
   const Stream order = stream.on(a.device());
   Csr matrix = a.with_values(values.clone(order));
   if (impl_->packed != nullptr) impl_->packed->update_values(matrix.values().data(), order);
+  if (impl_->for_vectors != nullptr) impl_->for_vectors->update_values(matrix.values().data(), order);
   impl_->matrix = std::move(matrix);
 } catch (...) {
   rethrow_named("update_values", {&values});

@@ -26,22 +26,6 @@ template <class T, class I>
   return same_values<T>(got.values(), expected.values);
 }
 
-template <class T, class I>
-Matrix<T, I> transposed_of(const Matrix<T, I>& a) {
-  Matrix<T, I> out{a.k, a.m};
-  for (std::int64_t c = 0; c < a.k; ++c) {
-    for (std::int64_t r = 0; r < a.m; ++r) {
-      for (I e = a.offsets[r]; e < a.offsets[r + 1]; ++e) {
-        if (a.columns[e] != c) continue;
-        out.columns.push_back(static_cast<I>(r));
-        out.values.push_back(a.values[e]);
-      }
-    }
-    out.offsets.push_back(static_cast<I>(out.columns.size()));
-  }
-  return out;
-}
-
 /// The blocks of a matrix by (row, column) of the block.
 template <class T, class I>
 std::map<std::pair<std::int64_t, std::int64_t>, std::vector<T>> blocks_of(const Matrix<T, I>& a, Block block) {
@@ -165,7 +149,7 @@ template <class T, class I>
 void check_all(const Matrix<T, I>& a, const Device& device) {
   SCOPED_TRACE(to_string(device) + " " + to_string(Shape{a.m, a.k}) + " " + std::string(to_string(dtype_of<T>)));
   const Csr csr = a.on(device);
-  const Matrix<T, I> flipped = transposed_of(a);
+  const Matrix<T, I> flipped = transposed_matrix(a);
   EXPECT_TRUE(same_csr(transpose(csr), flipped));
   const Csc csc = to_csc(csr);
   EXPECT_EQ(csc.shape(), csr.shape());
@@ -283,7 +267,7 @@ TEST(Slices, AndTheirConcatenationIsTheMatrix) {
       EXPECT_TRUE(same_csr(concatenate(parts), a));
       std::vector<Csr> columns;
       for (const Csr& part : parts) columns.push_back(transpose(part));
-      EXPECT_TRUE(same_csr(concatenate(columns, 1), transposed_of(a)));
+      EXPECT_TRUE(same_csr(concatenate(columns, 1), transposed_matrix(a)));
       EXPECT_TRUE(same_csr(concatenate({csr}), a));
     };
     check.operator()<std::int32_t>();

@@ -166,6 +166,26 @@ template <class T, class I>
   return ::testing::AssertionSuccess();
 }
 
+/// Aᵀ, the entries of a column in the order of their rows.
+template <class T, class I>
+Matrix<T, I> transposed_matrix(const Matrix<T, I>& a) {
+  std::vector<std::vector<std::pair<I, T>>> columns(static_cast<std::size_t>(a.k));
+  for (std::int64_t r = 0; r < a.m; ++r) {
+    for (I e = a.offsets[r]; e < a.offsets[r + 1]; ++e) {
+      columns[static_cast<std::size_t>(a.columns[e])].emplace_back(static_cast<I>(r), a.values[e]);
+    }
+  }
+  Matrix<T, I> out{a.k, a.m};
+  for (const auto& column : columns) {
+    for (const auto& [row, value] : column) {
+      out.columns.push_back(row);
+      out.values.push_back(value);
+    }
+    out.offsets.push_back(static_cast<I>(out.columns.size()));
+  }
+  return out;
+}
+
 template <class T>
 std::vector<T> transposed(const std::vector<T>& x, std::int64_t rows, std::int64_t cols) {
   std::vector<T> out(x.size());

@@ -63,6 +63,7 @@ std::vector<Case> make_grid() {
   add_formats_cases(grid);
   add_topk_cases(grid);
   add_product_cases(grid);
+  add_linalg_cases(grid);
   return grid;
 }
 
