@@ -126,7 +126,7 @@ struct Embedding {
     dispatch_any_float("bag_max_backward", args.dtype, [&]<class T>() {
       dispatch_index("bag_max_backward", args.index, [&]<class I>() {
         Each::rows(args.count * args.dim,
-                   SumWins<P, T, I>{args.dim, static_cast<const T*>(args.grad), args.winners, args.rows,
+                   SumWins<P, T, I>{args.dim, static_cast<const T*>(args.grad), args.winners, args.table_rows,
                                     static_cast<const I*>(args.bag_offsets), static_cast<const I*>(args.bags),
                                     static_cast<T*>(args.out)},
                    stream);

@@ -40,14 +40,15 @@ struct BagWinnersArgs {
 };
 SPARSERT_OP(bag_winners, BagWinnersArgs);
 
-/// out[u, d] = the sum of grad[b, d] over the bags b of row u whose winner there is rows[u], in the order of the bags.
+/// out[u, d] = the sum of grad[b, d] over the bags b of row u whose winner there is table_rows[u], in the order of the
+/// bags.
 struct BagMaxBackwardArgs {
   DType dtype;
   std::int64_t dim;
   const void* grad;  // bags × dim
   const std::int64_t* winners;
-  std::int64_t count;  // of rows
-  const std::int64_t* rows;
+  std::int64_t count;  // of table_rows
+  const std::int64_t* table_rows;
   DType index;
   const void* bag_offsets;  // count + 1: the bags that hold a row
   const void* bags;

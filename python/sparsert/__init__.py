@@ -5,6 +5,7 @@ from . import features as features
 from . import prune as prune
 from . import typing as typing
 from ._sparsert import (
+    Advice,
     Bitmap,
     Bsr,
     Coo,
@@ -18,6 +19,8 @@ from ._sparsert import (
     TensorInfo,
     __version__,
     add,
+    advice_file,
+    advise,
     column_sums,
     concatenate,
     count_nonzero,
@@ -38,6 +41,7 @@ from ._sparsert import (
     multiply,
     power,
     prune_zeros,
+    read_matrix_market,
     relu,
     relu_,
     relu_backward,
@@ -66,11 +70,14 @@ from ._sparsert import (
     to_nm,
     topk,
     transpose,
+    write_matrix_market,
     zeros,
 )
+from ._torch import from_torch, to_torch
 from .errors import CommError, DeviceLost, DeviceUnavailable, FileError
 
 __all__ = [
+    "Advice",
     "Bitmap",
     "Bsr",
     "CommError",
@@ -88,6 +95,8 @@ __all__ = [
     "TensorInfo",
     "__version__",
     "add",
+    "advice_file",
+    "advise",
     "column_sums",
     "concatenate",
     "count_nonzero",
@@ -101,6 +110,7 @@ __all__ = [
     "features",
     "from_dlpack",
     "from_scipy",
+    "from_torch",
     "get_num_threads",
     "inspect_file",
     "linear",
@@ -111,6 +121,7 @@ __all__ = [
     "power",
     "prune",
     "prune_zeros",
+    "read_matrix_market",
     "relu",
     "relu_",
     "relu_backward",
@@ -137,8 +148,10 @@ __all__ = [
     "to_csc",
     "to_csr",
     "to_nm",
+    "to_torch",
     "topk",
     "transpose",
     "typing",
+    "write_matrix_market",
     "zeros",
 ]

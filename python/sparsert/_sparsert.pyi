@@ -320,6 +320,9 @@ class Csr:
 
     def __matmul__(self, arg: sparsert.typing.ArrayOperand, /) -> Tensor: ...
 
+    def __add__(self, arg: Csr, /) -> Csr:
+        """Entries of both are added, all others copied."""
+
 class Coo:
     """
     Coordinates in any order; duplicates mean their sum, in the order given.
@@ -424,6 +427,16 @@ def to_coo(x: sparsert.typing.Convertible, index_dtype: sparsert.typing.DTypeLik
     The non-zeros of a dense x (rows, columns): NaN is one, -0 is not. A sparse x is converted.
 
     Indices are int32 unless `index_dtype` says int64. ValueError for another rank or where they are too small.
+    """
+
+def read_matrix_market(path: str | os.PathLike[str], dtype: sparsert.typing.DTypeLike | None = None) -> Coo:
+    """
+    A matrix of a Matrix Market file, in its order; float64 unless `dtype` says another float. FileError with the line.
+    """
+
+def write_matrix_market(path: str | os.PathLike[str], a: sparsert.typing.SparseLike) -> None:
+    """
+    Writes a `coordinate real general` file; every value is read back with its bits.
     """
 
 def from_scipy(m: Any, device: str | None = None) -> Any:
@@ -856,10 +869,131 @@ def linear(x: sparsert.typing.ArrayLike, w: sparsert.typing.WeightLike, bias: sp
     The result and `out` are (batch, out). Dtypes, devices, `order` and errors as for `spmm`.
     """
 
-def matmul(x: sparsert.typing.ArrayLike, y: sparsert.typing.ArrayLike, out: sparsert.typing.Output | None = None, order: sparsert.typing.Order = 'canonical') -> Tensor:
+def matmul(x: sparsert.typing.Convertible, y: sparsert.typing.Convertible, out: sparsert.typing.Output | None = None, order: sparsert.typing.Order = 'canonical') -> Any:
     """
-    x * y, both dense: (m, k) and (k, n). In canonical order the bits are those of the sparse product.
+    x * y: (m, k) and (k, n), each dense or sparse. Two sparse ones give a Csr, all others a tensor.
+
+    In canonical order the bits do not depend on which of them is sparse.
     """
+
+def spmv(a: sparsert.typing.MatrixLike, v: sparsert.typing.ArrayLike) -> Tensor:
+    """
+    A * v: A sparse (m, k), v (k), the result (m), with the bits of spmm with one column.
+    """
+
+def sddmm(pattern: sparsert.typing.SparseLike, x: sparsert.typing.ArrayLike, y: sparsert.typing.ArrayLike) -> Tensor:
+    """
+    x * y^T on the pattern's entries: x (rows, k), y (columns, k), the result (nnz) in the pattern's order.
+
+    The pattern's own values are not read; `pattern.with_values(result)` is the matrix.
+    """
+
+def spgemm(a: sparsert.typing.SparseLike, b: sparsert.typing.SparseLike, max_bytes: int | None = None) -> Csr:
+    """
+    A * B, both sparse, of one dtype and index type. Its pattern is of all products, also those that add up
+    to zero. MemoryError before the result is allocated where it is larger than `max_bytes`.
+    """
+
+def spmm_transposed(a: sparsert.typing.SparseLike, b: sparsert.typing.ArrayLike) -> Tensor:
+    """
+    A^T * B without making A^T: A (k, m), B (k, n), the result (m, n), with the bits of spmm(transpose(a), b).
+    """
+
+def sparse_softmax(a: sparsert.typing.SparseLike) -> Csr:
+    """
+    Softmax over the entries of each row; what is not stored has no weight.
+    """
+
+def row_sums(a: sparsert.typing.SparseLike) -> Tensor:
+    """The sum of each row's entries, left to right; integers wrap."""
+
+def column_sums(a: sparsert.typing.SparseLike) -> Tensor:
+    """The sum of each column's entries, downwards; integers wrap."""
+
+def scale_rows(a: sparsert.typing.SparseLike, factors: sparsert.typing.ArrayLike) -> Csr:
+    """Each entry times its row's factor, (rows)."""
+
+def scale_columns(a: sparsert.typing.SparseLike, factors: sparsert.typing.ArrayLike) -> Csr:
+    """Each entry times its column's factor, (columns)."""
+
+def spmm_backward(grad: sparsert.typing.ArrayLike, a: sparsert.typing.SparseLike, b: sparsert.typing.ArrayLike) -> tuple[Tensor, Tensor]:
+    """Gradients of C = A * B from that of C: of A's entries (nnz), and of B."""
+
+def linear_backward(grad: sparsert.typing.ArrayLike, x: sparsert.typing.ArrayLike, w: sparsert.typing.Convertible) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Gradients of y = x * W^T + bias from that of y: of x, of W (its entries where it is sparse), of bias.
+    """
+
+def sddmm_backward(grad_values: sparsert.typing.ArrayLike, pattern: sparsert.typing.SparseLike, x: sparsert.typing.ArrayLike, y: sparsert.typing.ArrayLike) -> tuple[Tensor, Tensor]:
+    """Gradients of sddmm from that of its result (nnz): of x and of y."""
+
+def sparse_softmax_backward(grad: sparsert.typing.Convertible, out: sparsert.typing.SparseLike) -> Csr:
+    """
+    The gradient of sparse_softmax, whose result is `out`, from that of out: a matrix of its pattern, or its values.
+    """
+
+class Advice:
+    """
+    What a product costs in each format on this machine, and which to choose.
+    """
+
+    @property
+    def choice(self) -> str:
+        """"dense", "csr", "bsr", "bitmap" or "nm": the fastest."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """In words."""
+
+    @property
+    def cached(self) -> bool:
+        """Taken from the file, not measured now."""
+
+    @property
+    def densify(self) -> bool:
+        """
+        A single product, nothing prepared: is it faster made dense first? `matmul` asks this.
+        """
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of each format measured: the least of several products."""
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Of the matrix in each format, its plan included."""
+
+    def __repr__(self) -> str: ...
+
+def advise(a: sparsert.typing.Convertible, n: int = 64, measure_again: bool = False) -> Advice:
+    """
+    Multiplies `a` by a dense matrix with `n` columns in every format for about half a second, and says which
+    is fastest and why. All give the same bits. Kept in `advice_file()` for this processor, shape and density.
+    """
+
+def advice_file() -> str:
+    """
+    Where advice is kept between runs; it may be deleted at any time. SPARSERT_CACHE_DIR moves it.
+    """
+
+def embedding_bag(table: sparsert.typing.ArrayLike, indices: sparsert.typing.ArrayLike, offsets: sparsert.typing.ArrayLike, mode: sparsert.typing.BagMode = 'sum', weights: sparsert.typing.ArrayLike | None = None) -> Tensor:
+    """
+    For each bag the sum, mean or largest ("sum", "mean", "max") of the table's rows that its indices name.
+
+    `offsets` (bags) is where each bag begins among `indices` (n); the last ends at n. `weights` (n) multiply the
+    rows of a sum. The result is (bags, dim); an empty bag gives 0. ValueError for an index outside the table.
+    """
+
+def embedding_bag_backward(grad: sparsert.typing.ArrayLike, table: sparsert.typing.ArrayLike, indices: sparsert.typing.ArrayLike, offsets: sparsert.typing.ArrayLike, mode: sparsert.typing.BagMode = 'sum', weights: sparsert.typing.ArrayLike | None = None) -> tuple[Tensor, Tensor]:
+    """
+    The table's gradient from that of the result: the rows that bags named (u), ascending, and their gradients (u, dim).
+    """
+
+def features_bag_of_words(texts: Sequence[str], vocabulary: Sequence[str] | None = None) -> tuple[Csr, list[str]]: ...
+
+def features_hashing(texts: Sequence[str], size: int) -> Csr: ...
+
+def features_from_triples(rows: sparsert.typing.ArrayLike, columns: sparsert.typing.ArrayLike, values: sparsert.typing.ArrayLike, shape: sparsert.typing.ShapeLike | None = None) -> Csr: ...
 
 def prune_magnitude(x: sparsert.typing.ArrayLike, amount: float) -> Tensor: ...
 

@@ -23,6 +23,7 @@ void bind_sparse(nb::module_& module);
 void bind_formats(nb::module_& module);
 void bind_products(nb::module_& module);
 void bind_linalg(nb::module_& module);
+void bind_advise(nb::module_& module);
 void bind_embedding(nb::module_& module);
 void bind_prune(nb::module_& module);
 void bind_files(nb::module_& module);

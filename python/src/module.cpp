@@ -17,6 +17,7 @@ NB_MODULE(_sparsert, module) {
   bind_formats(module);
   bind_products(module);
   bind_linalg(module);
+  bind_advise(module);
   bind_embedding(module);
   bind_prune(module);
   bind_files(module);

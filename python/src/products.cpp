@@ -133,9 +133,14 @@ AnyObject matmul_of(const Convertible& x, const Convertible& y, const std::optio
   const Order wanted = as_order("matmul", order);
   if (is_sparse(x)) {
     const Tensor right = as_tensor("matmul", "y", y);
-    const SpmmOptions options{.out = operands.out(), .order = wanted};
-    return nb::borrow<AnyObject>(named_or_new(
-        out, with_matrix("matmul", "x", x, [&](const auto& matrix) { return spmm(matrix, right, options); })));
+    const MatmulOptions options{operands.out(), wanted};
+    return nb::borrow<AnyObject>(named_or_new(out, with_matrix("matmul", "x", x, [&](const auto& matrix) {
+                                                if constexpr (std::is_same_v<std::decay_t<decltype(matrix)>, Plan>) {
+                                                  return spmm(matrix, right, {.out = options.out, .order = wanted});
+                                                } else {
+                                                  return matmul(matrix, right, options);
+                                                }
+                                              })));
   }
   const Tensor left = as_tensor("matmul", "x", x);
   if (is_sparse(y)) {

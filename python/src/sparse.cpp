@@ -242,6 +242,29 @@ void bind_sparse(nb::module_& module) {
         return converted<Coo>("to_coo", x, index_dtype, to_coo);
       },
       nb::arg("x"), nb::arg("index_dtype") = nb::none(), kDoc);
+  module.def(
+      "read_matrix_market",
+      [](const nb::object& path, const std::optional<DTypeLike>& dtype) {
+        const auto file = nb::cast<std::string>(nb::module_::import_("os").attr("fspath")(path));
+        const DType type = dtype ? as_dtype("read_matrix_market", *dtype) : DType::float64;
+        return unlocked([&] { return read_matrix_market(file, type); });
+      },
+      nb::arg("path"), nb::arg("dtype") = nb::none(),
+      nb::sig("def read_matrix_market(path: str | os.PathLike[str], dtype: sparsert.typing.DTypeLike | None = None) -> "
+              "Coo"),
+      "A matrix of a Matrix Market file, in its order; float64 unless `dtype` says another float. FileError with the "
+      "line.");
+  module.def(
+      "write_matrix_market",
+      [](const nb::object& path, const Convertible& a) {
+        const auto file = nb::cast<std::string>(nb::module_::import_("os").attr("fspath")(path));
+        const Coo coo =
+            nb::isinstance<Coo>(a) ? nb::cast<const Coo&>(a) : nb::cast<Coo>(nb::object(a.attr("to_coo")()));
+        unlocked([&] { write_matrix_market(file, coo); });
+      },
+      nb::arg("path"), nb::arg("a"),
+      nb::sig("def write_matrix_market(path: str | os.PathLike[str], a: sparsert.typing.SparseLike) -> None"),
+      "Writes a `coordinate real general` file; every value is read back with its bits.");
   module.def("from_scipy", &from_scipy, nb::arg("m"), nb::arg("device") = nb::none(),
              "A copy of a scipy.sparse matrix or array: Coo, Csc and Bsr for its COO, CSC and BSR, else Csr; unsorted "
              "indices are sorted, duplicates summed.\n\n"

@@ -64,7 +64,7 @@ struct BagMatrix {
   Csr matrix;                      // (rows, bags)
 };
 
-BagMatrix bag_matrix(const Bags& bags, const Tensor& indices, const Tensor& values) {
+BagMatrix bag_matrix(const Bags& bags, const Tensor& indices, const Tensor& values, const Stream& order) {
   const std::vector<std::int64_t> index = host_indices(indices);
   std::vector<std::int64_t> rows = index;
   std::sort(rows.begin(), rows.end());
@@ -81,7 +81,7 @@ BagMatrix bag_matrix(const Bags& bags, const Tensor& indices, const Tensor& valu
   const Device& device = values.device();
   const Coo coo = Coo::unchecked(Tensor::from(places, {n}, device), Tensor::from(bag_of, {n}, device), values,
                                  static_cast<std::int64_t>(rows.size()), bags.count);
-  return {std::move(rows), coo.to_csr()};
+  return {std::move(rows), coo.to_csr(order)};
 }
 
 /// What each entry of the bag matrix weighs: its weight, or 1, or 1 / size of its bag.
@@ -120,7 +120,7 @@ RowGradient embedding_bag_backward(const Tensor& grad, const Tensor& table, cons
   const std::int64_t dim = table.size(1);
   check_shape(kOp, "grad", grad, {bags.count, dim});
   const Stream order = stream.on(table.device());
-  const BagMatrix named = bag_matrix(bags, indices, entry_values(bags, table, mode, weights));
+  const BagMatrix named = bag_matrix(bags, indices, entry_values(bags, table, mode, weights), order);
   const auto count = static_cast<std::int64_t>(named.rows.size());
   const Tensor rows = Tensor::from(named.rows, {count});
   if (mode != BagMode::max) return {rows, spmm(named.matrix, grad, {}, order)};
@@ -131,7 +131,7 @@ RowGradient embedding_bag_backward(const Tensor& grad, const Tensor& table, cons
                 static_cast<std::int64_t*>(winners.mutable_data())},
                order);
   Tensor values = Tensor::empty({count, dim}, table.dtype(), table.device(), order);
-  const Tensor device_rows = rows.to(table.device(), order);
+  const Tensor device_rows = rows.to(table.device());
   const Csr& holds = named.matrix;
   backend::run(backend::bag_max_backward,
                {table.dtype(), dim, grad.data(), static_cast<const std::int64_t*>(winners.data()), count,

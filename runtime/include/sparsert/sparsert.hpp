@@ -1,6 +1,7 @@
 // sparsert/sparsert.hpp — everything.
 #pragma once
 
+#include "sparsert/advise.hpp"
 #include "sparsert/attention.hpp"
 #include "sparsert/buffer.hpp"
 #include "sparsert/device.hpp"
@@ -12,6 +13,7 @@
 #include "sparsert/files.hpp"
 #include "sparsert/formats.hpp"
 #include "sparsert/linalg.hpp"
+#include "sparsert/matrix_market.hpp"
 #include "sparsert/operations.hpp"
 #include "sparsert/ops.hpp"
 #include "sparsert/order.hpp"
