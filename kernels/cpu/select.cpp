@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -106,21 +107,64 @@ HWY_INLINE void for_each_bit(const uint64_t* words, int64_t n, const Emit& emit)
   }
 }
 
+/// The masks of 64 entries from x on: bit i says whether entry i's key is above `limit`.
+template <class K>
+HWY_INLINE uint64_t word_above(const Bits<K>& b, const K* x, typename Bits<K>::V limit) {
+  uint64_t word = 0;
+#if HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  for (int64_t j = 0; j < kWordBits / 16; ++j) hwy::Prefetch(x + kPrefetch / sizeof(K) + 16 * j);
+#endif
+  for (int64_t l = 0; l < kWordBits; l += b.lanes()) {
+    uint8_t bits[8] = {};
+    hn::StoreMaskBits(b.d, hn::Gt(b.key(b.load(x + l)), limit), bits);
+    uint64_t part;
+    std::memcpy(&part, bits, sizeof part);
+    word |= part << l;
+  }
+  return word;
+}
+
 template <class K>
 int64_t collect_block(const K* x, int64_t n, K lo, K nan, K* bits, uint16_t* positions) {
+  constexpr int64_t kStretch = 16;  // words for which one guess holds
+  constexpr int64_t kOften = 4;     // words a hit, from where on a branch on each word is mispredicted too often
+  constexpr uint64_t kLast = uint64_t{1} << (kWordBits - 1);
   const Bits<K> b;
-  using V = typename Bits<K>::V;
   using S = typename Bits<K>::S;
-  const V limit = hn::Set(b.d, static_cast<S>(static_cast<S>(lo) - 1));
-  uint64_t words[kWords];
-  const int64_t count = mark(
-      b, x, n, words, [&](V v, int64_t) { return hn::Gt(b.key(v), limit); },
-      [&](int64_t i) { return (x[i] & kMagnitude<K>) >= lo; });
-  for_each_bit(words, n, [&](int64_t at, int64_t i) {
+  const typename Bits<K>::V limit = hn::Set(b.d, static_cast<S>(static_cast<S>(lo) - 1));
+  const int64_t words = n / kWordBits;
+  int64_t count = 0;
+  const auto emit = [&](int64_t at, int64_t i) {
     const K sign = static_cast<K>(x[i] & ~kMagnitude<K>);
     bits[at] = static_cast<K>(sign | std::min<K>(x[i] & kMagnitude<K>, nan));
     positions[at] = static_cast<uint16_t>(i);
-  });
+  };
+  int64_t found = 0;  // in the stretch before
+  for (int64_t first = 0; first < words; first += kStretch) {
+    const int64_t last = std::min(words, first + kStretch);
+    const int64_t before = count;
+    const bool often = found * kOften > kStretch;
+    for (int64_t w = first; w < last; ++w) {
+      uint64_t word = word_above(b, x + w * kWordBits, limit);
+      const auto set = static_cast<int64_t>(hwy::PopCount(word));
+      if (often) {
+        // The first two are emitted, hits or not: what is not is written over by the next.
+        const uint64_t second = word & (word - 1);
+        emit(count, w * kWordBits + static_cast<int64_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(word | kLast)));
+        emit(count + 1, w * kWordBits + static_cast<int64_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(second | kLast)));
+        word = second & (second - 1);
+      }
+      for (int64_t at = count + set - static_cast<int64_t>(hwy::PopCount(word)); word != 0; word &= word - 1) {
+        emit(at++, w * kWordBits + static_cast<int64_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(word)));
+      }
+      count += set;
+    }
+    found = count - before;
+  }
+  for (int64_t i = words * kWordBits; i < n; ++i) {
+    emit(count, i);
+    count += (x[i] & kMagnitude<K>) >= lo ? 1 : 0;
+  }
   return count;
 }
 

@@ -22,7 +22,7 @@ namespace sparsert::backend::cpu {
 namespace {
 
 constexpr std::int64_t kSmall = 512;  // rows up to here: every entry is a candidate
-constexpr std::int64_t kSample = 1 << 15;
+constexpr std::int64_t kSample = 1 << 14;
 constexpr double kDeviations = 3.0;
 constexpr double kMoreDeviations = 16.0;     // where neighbours are alike, a sample of bursts errs by more
 constexpr std::int64_t kSortPart = 1 << 16;  // entries that a thread sorts at a time
@@ -67,8 +67,9 @@ E* sort_descending(E* entries, E* spare, std::int64_t n, K low, K top, const Str
   using Place = decltype(E::index);
   Scratch<Place> places(parts * digits, stream);  // of the next entry with a digit, by part
   for (int pass = 0; pass < passes; ++pass) {
-    const auto digit_of = [&](const E& e) {
-      return static_cast<std::int64_t>(static_cast<K>(top - e.key()) >> (pass * width)) & (digits - 1);
+    // By value: what is captured by reference would be read again after each entry is written.
+    const auto digit_of = [top, shift = pass * width, mask = digits - 1](const E& e) {
+      return static_cast<std::int64_t>(static_cast<K>(top - e.key()) >> shift) & mask;
     };
     const auto for_each_part = [&](const auto& body) {
       parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -77,16 +78,19 @@ E* sort_descending(E* entries, E* spare, std::int64_t n, K low, K top, const Str
         }
       });
     };
-    for_each_part([&](Place* count, const E* first, const E* last) {
+    for_each_part([=](Place* count, const E* first, const E* last) {
+      const auto digit = digit_of;
       std::fill_n(count, digits, Place{0});
-      for (const E* e = first; e < last; ++e) ++count[digit_of(*e)];
+      for (const E* e = first; e < last; ++e) ++count[digit(*e)];
     });
     Place place = 0;
     for (std::int64_t digit = 0; digit < digits; ++digit) {
       for (std::int64_t p = 0; p < parts; ++p) place += std::exchange(places[p * digits + digit], place);
     }
-    for_each_part([&](Place* next, const E* first, const E* last) {
-      for (const E* e = first; e < last; ++e) spare[next[digit_of(*e)]++] = *e;
+    for_each_part([=](Place* next, const E* first, const E* last) {
+      const auto digit = digit_of;
+      E* const to = spare;
+      for (const E* e = first; e < last; ++e) to[next[digit(*e)]++] = *e;
     });
     std::swap(entries, spare);
   }
