@@ -326,6 +326,12 @@ int multiprocessors(int device) {
   return count > 0 ? count : 1;
 }
 
+void throw_pending_fault(const char* call, const Stream& stream) {
+  const cudaError_t error = cudaStreamQuery(native(stream));
+  if (error != cudaErrorNotReady) check(error, call, stream.device().index);
+  (void)cudaGetLastError();
+}
+
 void throw_fault(int error, const char* call, const Stream& stream) {
   fail(static_cast<cudaError_t>(error), call, stream.device().index, SourceLocation::current());
 }

@@ -35,6 +35,9 @@ int multiprocessors(int device);
 /// Throws the typed error of a `cudaError_t` that somebody else's call gave, Thrust's for one.
 [[noreturn]] void throw_fault(int error, const char* call, const Stream& stream);
 
+/// Throws the fault that the stream's device has, if it has one: what a library's "execution failed" may stand for.
+void throw_pending_fault(const char* call, const Stream& stream);
+
 /// True once a sticky fault took the device. Every operation on it then throws `DeviceLost`.
 bool is_lost(int device) noexcept;
 

@@ -28,6 +28,7 @@ Scope::~Scope() = default;
 void launch(const void*, const backend::LaunchConfig&, void**, const Stream&) { unavailable(); }
 int multiprocessors(int) { unavailable(); }
 void throw_fault(int, const char*, const Stream&) { unavailable(); }
+void throw_pending_fault(const char*, const Stream&) { unavailable(); }
 bool is_lost(int) noexcept { return false; }
 
 void* allocate(int, std::size_t) { unavailable(); }

@@ -9,22 +9,44 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #ifdef SPARSERT_TSAN
-#include <atomic>
 #include <exception>
 #include <functional>
-#include <thread>
 #include <vector>
 #endif
 
 #include "sparsert/device.hpp"
 #include "sparsert/error.hpp"
+#include "sparsert/interrupt.hpp"
 
 namespace sparsert {
 namespace {
+
+std::atomic<InterruptCheck> interrupt_check{nullptr};
+
+/// Asks the check, on the thread that called the operation, but not all the time.
+class Interrupts {
+ public:
+  void poll() {
+    const InterruptCheck check = interrupt_check.load(std::memory_order_relaxed);
+    if (check == nullptr || std::this_thread::get_id() != caller_) return;
+    using Clock = std::chrono::steady_clock;
+    thread_local Clock::time_point last;
+    const Clock::time_point now = Clock::now();
+    if (now - last < std::chrono::milliseconds(20)) return;
+    last = now;
+    check();
+  }
+
+ private:
+  std::thread::id caller_ = std::this_thread::get_id();
+};
 
 int machine_threads() { return std::max(1, oneapi::tbb::info::default_concurrency()); }
 
@@ -108,6 +130,8 @@ int num_threads() noexcept {
   return p.threads;
 }
 
+void set_interrupt_check(InterruptCheck check) noexcept { interrupt_check = check; }
+
 void parallel_for(std::int64_t n, std::int64_t grain, LoopBody body) {
   if (n <= 0) return;
   grain = std::max<std::int64_t>(1, grain);
@@ -116,6 +140,11 @@ void parallel_for(std::int64_t n, std::int64_t grain, LoopBody body) {
     body(0, n);
     return;
   }
+  Interrupts interrupts;
+  const auto run_part = [&](std::int64_t part) {
+    interrupts.poll();
+    body(part * grain, std::min(n, (part + 1) * grain));
+  };
   std::shared_ptr<oneapi::tbb::task_arena> arena;
   {
     Pool& p = pool();
@@ -123,10 +152,10 @@ void parallel_for(std::int64_t n, std::int64_t grain, LoopBody body) {
     if (p.threads > 1 && !p.forked) arena = p.arena;
   }
   if (!arena) {
-    for (std::int64_t part = 0; part < parts; ++part) body(part * grain, std::min(n, (part + 1) * grain));
+    for (std::int64_t part = 0; part < parts; ++part) run_part(part);
     return;
   }
-  run_parts(*arena, parts, [&](std::int64_t part) { body(part * grain, std::min(n, (part + 1) * grain)); });
+  run_parts(*arena, parts, run_part);
 }
 
 }  // namespace sparsert

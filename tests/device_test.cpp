@@ -12,6 +12,7 @@
 
 #include "device/cpu.hpp"
 #include "device/parallel.hpp"
+#include "sparsert/interrupt.hpp"
 #include "tests/support.hpp"
 
 // Asking for more memory than there is must give null here too, as malloc does.
@@ -192,6 +193,29 @@ TEST(ParallelFor, PassesAnExceptionOut) {
     EXPECT_THROW(parallel_for(1000, 10, throws_at_the_end), OutOfMemory);
     EXPECT_THROW(parallel_for(1000, 1000, throws_at_the_end), OutOfMemory);
   }
+}
+
+TEST(ParallelFor, CanBeInterrupted) {
+  struct Interrupted {};
+  static std::atomic<bool> ask{false};
+  set_interrupt_check([] {
+    if (ask) throw Interrupted{};
+  });
+  for (const int threads : kThreadCounts) {
+    const Threads set(threads);
+    std::atomic<int> parts{0};
+    const auto slow = [&](std::int64_t, std::int64_t) {
+      if (++parts == 3) ask = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    };
+    EXPECT_THROW(parallel_for(10'000, 1, slow), Interrupted);
+    EXPECT_LT(parts, 1000);
+    ask = false;
+    parts = 0;
+    parallel_for(10, 1, [&](std::int64_t, std::int64_t) { ++parts; });
+    EXPECT_EQ(parts, 10);
+  }
+  set_interrupt_check(nullptr);
 }
 
 TEST(ParallelFor, WorksInTheChildOfAFork) {

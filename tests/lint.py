@@ -13,7 +13,7 @@ CODE = {".hpp", ".cpp", ".cu", ".cuh"}
 MAX_LINES = 600
 MAX_MACROS = 3
 
-DEVICE_HEADERS = r"sparsert/(buffer|device|dtype|error|order|stream)\.hpp"
+DEVICE_HEADERS = r"sparsert/(buffer|device|dtype|error|interrupt|order|stream)\.hpp"
 PUBLIC_HEADERS = r"sparsert/\w+\.hpp"
 CUDA_HEADERS = r"(cuda|cuda_\w+|cublas\w*|cusparse\w*|driver_types|nccl)(\.h|\.hpp)$|thrust/|cub/"
 

@@ -23,3 +23,16 @@ set_tests_properties(installed subproject PROPERTIES LABELS install TIMEOUT 900)
 add_test(NAME lint COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/lint.py ${PROJECT_SOURCE_DIR})
 add_test(NAME lint_rules COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/lint_test.py)
 set_tests_properties(lint lint_rules PROPERTIES LABELS lint)
+
+# Registers, shared memory and spills of the kernels, as ptxas gave them while this build was made.
+if(SPARSERT_WITH_CUDA)
+  add_test(NAME ptxas COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/ptxas_test.py ${PROJECT_BINARY_DIR}
+    ${CMAKE_CUDA_COMPILER_VERSION})
+  set_tests_properties(ptxas PROPERTIES LABELS unit)
+endif()
+
+# What users download: the library without simt and CUDA stays small.
+if(BUILD_SHARED_LIBS AND NOT SPARSERT_SANITIZE)
+  add_test(NAME library_size COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/size_test.py $<TARGET_FILE:sparsert> 15)
+  set_tests_properties(library_size PROPERTIES LABELS install)
+endif()

@@ -6,6 +6,8 @@
 
 #include "device/kernel.cuh"
 #include "kernels/contract/matmul.hpp"
+#include "kernels/cuda/bias.cuh"
+#include "kernels/cuda/vendor.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/products.hpp"
 
@@ -168,9 +170,21 @@ void choose(const MatmulArgs& args, const Stream& stream) {
   run_matmul<1, false>(p, stream);
 }
 
+/// order=fast by cuBLAS, and bias and ReLU afterwards. False where our own kernel is to serve.
+bool multiply_by_library(const MatmulArgs& args, const Stream& stream) {
+  if (args.order != Order::fast || !takes_bias_afterwards(args.dtype, args.bias, args.relu)) return false;
+  if (!cublas_matmul(args, stream)) return false;
+  if (args.bias == nullptr && !args.relu) return true;
+  dispatch_float("matmul", args.dtype, [&]<class T>() {
+    add_bias<T>(args.m, args.n, BiasOf::columns, args.bias, args.relu, args.c, stream);
+  });
+  return true;
+}
+
 }  // namespace
 
 void matmul(const MatmulArgs& args, const Stream& stream) {
+  if (multiply_by_library(args, stream)) return;
   dispatch_any_float("matmul", args.dtype, [&]<class T>() { choose<T>(args, stream); });
 }
 

@@ -13,6 +13,8 @@
 #include "device/intrinsics.cuh"
 #include "device/kernel.cuh"
 #include "kernels/contract/spmm.hpp"
+#include "kernels/cuda/bias.cuh"
+#include "kernels/cuda/vendor.hpp"
 #include "kernels/dispatch.hpp"
 #include "kernels/products.hpp"
 
@@ -20,6 +22,7 @@ namespace sparsert::backend::SPARSERT_BACKEND {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kLeastBlocks = 8;  // on a multiprocessor: leaves 64 registers a thread, so that none is spilled
 constexpr int kTransposeTile = 32;
 constexpr std::int64_t kMostTiles = 65535;  // of a grid's second dimension; more are looped over
 
@@ -107,7 +110,7 @@ __device__ __forceinline__ void sum_row(const SpmmParameters<T, I>& p, const Pla
 // shared: Staged
 // requires: n a multiple of kN; b and c aligned to kN elements; row_order a permutation of the rows, or null
 template <class Config, class T, class I>
-__global__ __launch_bounds__(kThreads) void spmm_kernel(SpmmParameters<T, I> p) {
+__global__ __launch_bounds__(kThreads, kLeastBlocks) void spmm_kernel(SpmmParameters<T, I> p) {
   using A = Compute<T>;
   constexpr int kN = Config::kN;
   auto& staged = shared<Staged<Config, A, I>>();
@@ -256,6 +259,20 @@ void multiply(const SpmmArgs& args, const Stream& stream) {
   if (transposed) run_transpose<T>(m, n, c, args.c, stream);
 }
 
+/// order=fast by cuSPARSE, and bias and ReLU afterwards. False where our own kernel is to serve.
+bool multiply_by_library(const SpmmArgs& args, const Stream& stream) {
+  if (args.order != Order::fast || !takes_bias_afterwards(args.a.dtype, args.bias, args.relu)) return false;
+  if (!cusparse_spmm(args, stream)) return false;
+  if (args.bias == nullptr && !args.relu) return true;
+  // Bias is of A's rows, which a column-major C has as the columns of what lies in memory.
+  const std::int64_t m = args.a.rows;
+  dispatch_float("spmm", args.a.dtype, [&]<class T>() {
+    if (args.column_major) add_bias<T>(args.n, m, BiasOf::columns, args.bias, args.relu, args.c, stream);
+    else add_bias<T>(m, args.n, BiasOf::rows, args.bias, args.relu, args.c, stream);
+  });
+  return true;
+}
+
 }  // namespace
 
 void spmm_plan(const SpmmPlanArgs& args, const Stream& stream) {
@@ -275,6 +292,7 @@ void spmm_plan(const SpmmPlanArgs& args, const Stream& stream) {
 }
 
 void spmm(const SpmmArgs& args, const Stream& stream) {
+  if (multiply_by_library(args, stream)) return;
   dispatch_any_float("spmm", args.a.dtype, [&]<class T>() {
     dispatch_index("spmm", args.a.index, [&]<class I>() { multiply<T, I>(args, stream); });
   });

@@ -1,5 +1,8 @@
 // python/src/errors.cpp — the library's errors as Python exceptions (the classes are in sparsert/errors.py).
+#include <thread>
+
 #include "bindings.hpp"
+#include "sparsert/interrupt.hpp"
 
 namespace sparsert::python {
 namespace {
@@ -26,6 +29,15 @@ PyObject* exception_for(const Exceptions& own, ErrorCode code) {
   return PyExc_RuntimeError;
 }
 
+std::thread::id importing_thread;
+
+/// Ctrl-C in a long operation. Python runs signal handlers in its main thread only.
+void check_signals() {
+  if (std::this_thread::get_id() != importing_thread) return;
+  const nb::gil_scoped_acquire lock;
+  if (PyErr_CheckSignals() != 0) throw nb::python_error();
+}
+
 void translate(const std::exception_ptr& exception, void* own) {
   try {
     std::rethrow_exception(exception);
@@ -40,6 +52,8 @@ void bind_errors(nb::module_&) {
   const nb::module_ classes = nb::module_::import_("sparsert.errors");
   static const Exceptions* const own = new Exceptions{classes.attr("DeviceUnavailable"), classes.attr("DeviceLost"),
                                                       classes.attr("FileError"), classes.attr("CommError")};
+  importing_thread = std::this_thread::get_id();
+  set_interrupt_check(&check_signals);
   nb::register_exception_translator(translate, const_cast<Exceptions*>(own));
 }
 

@@ -1,4 +1,4 @@
-// runtime/ops/memory.cpp — putting an operation's name and sizes to memory that ran out.
+// runtime/ops/memory.cpp — putting an operation's name and sizes to memory that ran out, and to a fault of the device.
 #include "runtime/ops/memory.hpp"
 
 #include <new>
@@ -21,6 +21,11 @@ void rethrow_named(const char* op, std::initializer_list<const Tensor*> operands
     throw;
   } catch (const OutOfMemory& error) {
     throw OutOfMemory(message(error.what()), error.where());
+  } catch (const DeviceLost& error) {
+    throw DeviceLost(message(error.what()), error.where());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::internal && error.code() != ErrorCode::not_supported) throw;
+    throw Error(error.code(), message(error.what()), error.where());
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(message("host memory ran out"));
   }

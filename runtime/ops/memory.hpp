@@ -1,4 +1,5 @@
-// runtime/ops/memory.hpp — memory that runs out inside an operation: the error names the operation and its operands.
+// runtime/ops/memory.hpp — what fails inside an operation without its doing: the error names the operation and its
+// operands.
 #pragma once
 
 #include <initializer_list>
@@ -9,7 +10,7 @@
 namespace sparsert {
 
 /// The handler of an operation's function-try-block. `std::bad_alloc` and `OutOfMemory` become an `OutOfMemory` that
-/// names `op` and the operands; every other exception passes.
+/// names `op` and the operands, and so does a fault of the device; every other exception passes.
 [[noreturn]] void rethrow_named(const char* op, std::initializer_list<const Tensor*> operands);
 
 }  // namespace sparsert

@@ -221,6 +221,42 @@ def test_interrupt_leaves_things_usable():
     assert process.returncode == 0 and out == "usable\n" and error == "", error
 
 
+def test_an_interrupt_ends_a_long_operation():
+    """Ctrl-C in the middle of one product of minutes: KeyboardInterrupt within 200 ms, the best of a few tries."""
+    code = """
+        import time
+        import numpy as np
+        import sparsert as sp
+
+        x = sp.tensor(np.random.default_rng(0).standard_normal((6000, 6000)))
+        small = np.random.default_rng(1).standard_normal((50, 50))
+        expected = sp.matmul(small, small).numpy().tobytes()
+        print("ready", flush=True)
+        try:
+            sp.matmul(x, x)
+            print("not interrupted")
+        except KeyboardInterrupt:
+            print(time.time())
+        assert sp.matmul(small, small).numpy().tobytes() == expected
+        """
+    delays = []
+    while len(delays) < 5 and not (delays and min(delays) < 0.2):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.5)
+            sent = time.time()
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        assert process.returncode == 0 and error == "", (out, error)
+        delays.append(float(out) - sent)
+    assert min(delays) < 0.2, delays
+
+
 def test_import_is_quick_and_quiet():
     result = run_python(
         """

@@ -12,6 +12,7 @@
 #include "sparsert/features.hpp"
 #include "sparsert/files.hpp"
 #include "sparsert/formats.hpp"
+#include "sparsert/interrupt.hpp"
 #include "sparsert/linalg.hpp"
 #include "sparsert/matrix_market.hpp"
 #include "sparsert/operations.hpp"
