@@ -52,9 +52,8 @@ SEEDED = [
 HEADER = """#pragma once
 #include <bit>
 #include <cstdlib>
-#include <type_traits>
 inline const int sparsert_chosen_mutant = std::getenv("SPARSERT_MUTANT") ? std::atoi(std::getenv("SPARSERT_MUTANT")) : -1;
-constexpr bool sparsert_mutant(int k) { return std::is_constant_evaluated() ? false : k == sparsert_chosen_mutant; }
+constexpr bool sparsert_mutant(int k) { return __builtin_is_constant_evaluated() ? false : k == sparsert_chosen_mutant; }
 """
 # Places whose every value gives the same bits: how much is launched, which of two paths is the faster one.
 HEURISTIC = r"blocks_for|per_block - 1|past_cache|kLongRow|is_frequent|return run_spmm<|trace::|by_library|cublas_|cusparse_"
