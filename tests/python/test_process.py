@@ -48,7 +48,7 @@ def test_threads_share_the_module(random):
 
     def work():
         try:
-            for i in range(200):
+            for i in range(350):
                 y = sp.relu(sp.spmm(a, x)) + i
                 results.append((i, y.numpy().tobytes()))
         except Exception as error:  # seen by the test, not lost in a thread
@@ -60,8 +60,8 @@ def test_threads_share_the_module(random):
     for thread in threads:
         thread.join()
     assert not errors
-    expected = {i: (sp.relu(sp.spmm(a, x)) + i).numpy().tobytes() for i in range(200)}
-    assert len(results) == 1600 and all(expected[i] == got for i, got in results)
+    expected = {i: (sp.relu(sp.spmm(a, x)) + i).numpy().tobytes() for i in range(350)}
+    assert len(results) == 2800 and all(expected[i] == got for i, got in results)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
