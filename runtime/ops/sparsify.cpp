@@ -146,8 +146,10 @@ Tensor Coo::to_dense(const Stream& stream) const { return to_csr(stream).to_dens
 
 namespace prune {
 
-Tensor magnitude(const Tensor& x, double amount, const Stream& stream) {
+Tensor magnitude(const Tensor& x, double amount, const Stream& stream) try {
   return prune_together("prune::magnitude", {x}, amount, stream.on(x.device())).front();
+} catch (...) {
+  rethrow_named("prune::magnitude", {&x});
 }
 
 NamedTensors global_magnitude(const NamedTensors& tensors, double amount, const Stream& stream) try {

@@ -46,13 +46,19 @@ struct Outcome {
   std::string message;
 };
 
-Outcome run(const Prepared& prepared) {
+/// Runs the operation; `stop` ends the disturbance at once, before anything else is called.
+Outcome run(
+    const Prepared& prepared, const std::function<void()>& stop = [] {}) {
+  Outcome outcome;
   try {
     prepared.run();
-    return {};
+    stop();
   } catch (const Error& error) {
-    return {true, error.code(), error.what()};
+    stop();
+    outcome = {true, error.code(), error.what()};
   }
+  prepared.results();
+  return outcome;
 }
 
 bool is_named(const std::string& message, const std::string& op) {
@@ -89,7 +95,7 @@ std::string check_after(const Prepared& prepared, const std::vector<std::vector<
 
 /// Lets the operation's n-th call, device allocation or host allocation fail, for every n. "count" or what is wrong.
 std::string fail_each(const Scenario& scenario, const std::function<void(std::int64_t)>& arm,
-                      const std::function<std::int64_t()>& stop, const std::function<bool()>& has_failed,
+                      const std::function<void()>& stop, const std::function<bool()>& has_failed,
                       const std::function<bool(ErrorCode)>& is_right) {
   const Prepared prepared = scenario.prepare(kCuda);
   run(prepared);
@@ -101,8 +107,7 @@ std::string fail_each(const Scenario& scenario, const std::function<void(std::in
   for (std::int64_t n = 1;; ++n) {
     trim_pool(kCuda);
     arm(n);
-    const Outcome outcome = run(prepared);
-    stop();
+    const Outcome outcome = run(prepared, stop);
     if (!has_failed()) break;
     ++count;
     const std::string at = " (point " + std::to_string(n) + ")";
@@ -174,11 +179,7 @@ TEST(CudaFaults, EveryCallFailsOnce) {
       };
       const std::string report = in_child([&] {
         return fail_each(
-            scenario, [error](std::int64_t n) { fake_cudart::fail_call(n, error); },
-            [] {
-              fake_cudart::stop_failing();
-              return std::int64_t{0};
-            },
+            scenario, [error](std::int64_t n) { fake_cudart::fail_call(n, error); }, &fake_cudart::stop_failing,
             &fake_cudart::has_failed, is_right);
       });
       injected += counted(report, scenario);
@@ -209,13 +210,8 @@ TEST(CudaFaults, EveryDeviceAllocationFails) {
   std::int64_t points = 0;
   for (const Scenario& scenario : scenarios()) {
     const std::string report = in_child([&] {
-      return fail_each(
-          scenario, &fake_cudart::fail_allocation,
-          [] {
-            fake_cudart::stop_failing();
-            return std::int64_t{0};
-          },
-          &fake_cudart::has_failed, [](ErrorCode code) { return code == ErrorCode::out_of_memory; });
+      return fail_each(scenario, &fake_cudart::fail_allocation, &fake_cudart::stop_failing, &fake_cudart::has_failed,
+                       [](ErrorCode code) { return code == ErrorCode::out_of_memory; });
     });
     points += counted(report, scenario);
   }
@@ -228,8 +224,9 @@ TEST(CudaFaults, EveryHostAllocationFailsOnce) {
   std::int64_t points = 0;
   for (const Scenario& scenario : scenarios()) {
     const std::string report = in_child([&] {
-      return fail_each(scenario, &allocations::fail, &allocations::stop, &allocations::has_failed,
-                       [](ErrorCode code) { return code == ErrorCode::out_of_memory; });
+      return fail_each(
+          scenario, &allocations::fail, [] { allocations::stop(); }, &allocations::has_failed,
+          [](ErrorCode code) { return code == ErrorCode::out_of_memory; });
     });
     points += counted(report, scenario);
   }

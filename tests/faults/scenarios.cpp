@@ -2,6 +2,8 @@
 #include "tests/faults/scenarios.hpp"
 
 #include <cstring>
+#include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace sparsert::test {
@@ -43,52 +45,74 @@ Csr sparse(std::int64_t rows, std::int64_t cols, DType dtype, DType index, const
 
 std::vector<Tensor> arrays(const Csr& a) { return {a.row_offsets(), a.columns(), a.values()}; }
 
-using Run = std::function<std::vector<Tensor>(const Tensor& x, const Tensor& y)>;
+template <class T>
+Tensor scalar(T value) {
+  return Tensor::from(std::vector<T>{value}, {1});
+}
+
+std::vector<Tensor> tensors_of(const Tensor& x) { return {x}; }
+std::vector<Tensor> tensors_of(const Csr& a) { return arrays(a); }
+std::vector<Tensor> tensors_of(const Coo& a) { return {a.rows(), a.columns(), a.values()}; }
+std::vector<Tensor> tensors_of(const Topk& top) { return {top.values, top.indices}; }
+std::vector<Tensor> tensors_of(const Plan& plan) { return {plan.matrix().values()}; }
+std::vector<Tensor> tensors_of(bool value) { return {scalar<std::uint8_t>(value)}; }
+std::vector<Tensor> tensors_of(std::int64_t value) { return {scalar(value)}; }
+std::vector<Tensor> tensors_of(const prune::NamedTensors& named) {
+  std::vector<Tensor> all;
+  for (const auto& [name, tensor] : named) all.push_back(tensor);
+  return all;
+}
+
+/// What `compute` returns is kept without an allocation, and looked at later.
+template <class Compute>
+Prepared prepared(std::vector<Tensor> inputs, Compute compute) {
+  const auto result = std::make_shared<std::optional<std::invoke_result_t<Compute>>>();
+  return {std::move(inputs), [=] { *result = compute(); },
+          [=] {
+            std::vector<Tensor> tensors;
+            if (*result) tensors = tensors_of(**result);
+            result->reset();
+            return tensors;
+          }};
+}
 
 void add_dense(std::vector<Scenario>& all, Size size, DType dtype) {
-  const auto add = [&](const char* op, Run run) {
+  const auto add = [&](const char* op, auto compute) {
     all.push_back({op, std::string(op) + " " + std::string(to_string(dtype)) + " " + std::to_string(size.m),
                    [=](const Device& device) {
                      const Tensor x = dense(size.m, size.k, dtype, 1, device);
                      const Tensor y = dense(size.m, size.k, dtype, 2, device);
-                     return Prepared{{x, y}, [=] { return run(x, y); }};
+                     return prepared({x, y}, [=] { return compute(x, y); });
                    }});
   };
-  add("add", [](const Tensor& x, const Tensor& y) { return std::vector{x + y}; });
-  add("multiply", [](const Tensor& x, const Tensor& y) { return std::vector{x * y}; });
-  add("power", [](const Tensor& x, const Tensor&) { return std::vector{power(x, 2)}; });
-  add("cast", [](const Tensor& x, const Tensor&) { return std::vector{cast(x, DType::int32)}; });
-  add("equal", [](const Tensor& x, const Tensor& y) {
-    return std::vector{Tensor::from(std::vector<std::uint8_t>{equal(x, y)}, {1})};
-  });
-  add("relu", [](const Tensor& x, const Tensor&) { return std::vector{relu(x)}; });
-  add("relu_backward", [](const Tensor& x, const Tensor& y) { return std::vector{relu_backward(x, y)}; });
-  add("count_nonzero", [](const Tensor& x, const Tensor&) {
-    return std::vector{Tensor::from(std::vector<std::int64_t>{count_nonzero(x)}, {1})};
-  });
-  add("prune::magnitude", [](const Tensor& x, const Tensor&) { return std::vector{prune::magnitude(x, 0.4)}; });
-  add("prune::global_magnitude", [](const Tensor& x, const Tensor& y) {
-    const auto pruned = prune::global_magnitude({{"x", x}, {"y", y}}, 0.4);
-    return std::vector{pruned[0].second, pruned[1].second};
-  });
-  add("topk", [](const Tensor& x, const Tensor&) {
-    const Topk top = topk(x, 2);
-    return std::vector{top.values, top.indices};
-  });
-  add("clone", [](const Tensor& x, const Tensor&) { return std::vector{x.clone()}; });
-  all.push_back(
-      {"matmul", "matmul " + std::string(to_string(dtype)) + " " + std::to_string(size.m), [=](const Device& device) {
-         const Tensor x = dense(size.m, size.k, dtype, 1, device);
-         const Tensor y = dense(size.k, size.n, dtype, 2, device);
-         return Prepared{{x, y}, [=] { return std::vector{matmul(x, y)}; }};
-       }});
-  all.push_back(
-      {"linear", "linear " + std::string(to_string(dtype)) + " " + std::to_string(size.m), [=](const Device& device) {
-         const Tensor x = dense(size.m, size.k, dtype, 1, device);
-         const Tensor w = dense(size.n, size.k, dtype, 2, device);
-         const Tensor bias = vector_of(size.n, dtype, device);
-         return Prepared{{x, w, bias}, [=] { return std::vector{linear(x, w, {.bias = &bias, .relu = true})}; }};
-       }});
+  add("add", [](const Tensor& x, const Tensor& y) { return x + y; });
+  add("multiply", [](const Tensor& x, const Tensor& y) { return x * y; });
+  add("power", [](const Tensor& x, const Tensor&) { return power(x, 2); });
+  add("cast", [](const Tensor& x, const Tensor&) { return cast(x, DType::int32); });
+  add("equal", [](const Tensor& x, const Tensor& y) { return equal(x, y); });
+  add("relu", [](const Tensor& x, const Tensor&) { return relu(x); });
+  add("relu_backward", [](const Tensor& x, const Tensor& y) { return relu_backward(x, y); });
+  add("count_nonzero", [](const Tensor& x, const Tensor&) { return count_nonzero(x); });
+  add("prune::magnitude", [](const Tensor& x, const Tensor&) { return prune::magnitude(x, 0.4); });
+  add("topk", [](const Tensor& x, const Tensor&) { return topk(x, 2); });
+  add("clone", [](const Tensor& x, const Tensor&) { return x.clone(); });
+  const std::string suffix = " " + std::string(to_string(dtype)) + " " + std::to_string(size.m);
+  all.push_back({"prune::global_magnitude", "prune::global_magnitude" + suffix, [=](const Device& device) {
+                   const Tensor x = dense(size.m, size.k, dtype, 1, device);
+                   const prune::NamedTensors named{{"x", x}, {"y", dense(size.m, size.k, dtype, 2, device)}};
+                   return prepared({x, named[1].second}, [=] { return prune::global_magnitude(named, 0.4); });
+                 }});
+  all.push_back({"matmul", "matmul" + suffix, [=](const Device& device) {
+                   const Tensor x = dense(size.m, size.k, dtype, 1, device);
+                   const Tensor y = dense(size.k, size.n, dtype, 2, device);
+                   return prepared({x, y}, [=] { return matmul(x, y); });
+                 }});
+  all.push_back({"linear", "linear" + suffix, [=](const Device& device) {
+                   const Tensor x = dense(size.m, size.k, dtype, 1, device);
+                   const Tensor w = dense(size.n, size.k, dtype, 2, device);
+                   const Tensor bias = vector_of(size.n, dtype, device);
+                   return prepared({x, w, bias}, [=] { return linear(x, w, {.bias = &bias, .relu = true}); });
+                 }});
 }
 
 void add_sparse(std::vector<Scenario>& all, Size size, DType dtype, DType index) {
@@ -102,59 +126,65 @@ void add_sparse(std::vector<Scenario>& all, Size size, DType dtype, DType index)
   const auto x = [=](const Device& device) { return dense(size.n, size.k, dtype, 4, device); };
   add("to_csr", "", [=](const Device& d) {
     const Tensor t = dense(size.m, size.k, dtype, 1, d);
-    return Prepared{{t}, [=] { return arrays(to_csr(t, index)); }};
+    return prepared({t}, [=] { return to_csr(t, index); });
   });
   add("csr.to_dense", "", [=](const Device& d) {
     const Csr m = a(d);
-    return Prepared{arrays(m), [=] { return std::vector{m.to_dense()}; }};
+    return prepared(arrays(m), [=] { return m.to_dense(); });
   });
   add("csr.to_coo", "", [=](const Device& d) {
     const Csr m = a(d);
-    return Prepared{arrays(m), [=] { return std::vector{m.to_coo().rows()}; }};
+    return prepared(arrays(m), [=] { return m.to_coo(); });
   });
   add("coo.to_csr", "", [=](const Device& d) {
     const Coo m = a(cpu_device).to_coo().to(d);
-    return Prepared{{m.rows(), m.columns(), m.values()}, [=] { return arrays(m.to_csr()); }};
+    return prepared({m.rows(), m.columns(), m.values()}, [=] { return m.to_csr(); });
   });
   add("csr", "", [=](const Device& d) {
     const Csr m = a(d);
-    return Prepared{arrays(m), [=] { return arrays(Csr(m.row_offsets(), m.columns(), m.values(), m.shape())); }};
+    const auto shape = std::make_shared<Shape>(m.shape());
+    Prepared made =
+        prepared(arrays(m), [=] { return Csr(m.row_offsets(), m.columns(), m.values(), std::move(*shape)); });
+    made.reset = [=] { *shape = {m.rows(), m.cols()}; };
+    return made;
   });
   add("plan", "", [=](const Device& d) {
     const Csr m = a(d);
-    return Prepared{arrays(m), [=] { return std::vector{Plan(m, size.n).matrix().values()}; }};
+    return prepared(arrays(m), [=] { return Plan(m, size.n); });
   });
   add("update_values", "", [=](const Device& d) {
     const Csr m = a(d);
     const auto plan = std::make_shared<Plan>(m, size.n);
-    return Prepared{arrays(m), [=] {
-                      plan->update_values(m.values());
-                      return std::vector{plan->matrix().values()};
-                    }};
+    Prepared made = prepared(arrays(m), [=] {
+      plan->update_values(m.values());
+      return true;
+    });
+    made.results = [=] { return std::vector{plan->matrix().values()}; };
+    return made;
   });
   add("spmm", "", [=](const Device& d) {
     const Csr m = a(d);
     const Tensor y = b(d);
     const auto out = std::make_shared<Tensor>(dense(size.m, size.n, dtype, 7, d));
     const Tensor before = out->clone();
-    return Prepared{{m.row_offsets(), m.columns(), m.values(), y, *out},
-                    [=] { return std::vector{spmm(m, y, {.alpha = 2, .beta = 1, .out = out.get()})}; },
-                    [=] {
-                      copy_bytes(out->mutable_data(), d, before.data(), d, static_cast<std::size_t>(out->nbytes()),
-                                 Stream(d));
-                    }};
+    Prepared made = prepared({m.row_offsets(), m.columns(), m.values(), y, *out},
+                             [=] { return spmm(m, y, {.alpha = 2, .beta = 1, .out = out.get()}); });
+    made.reset = [=] {
+      copy_bytes(out->mutable_data(), d, before.data(), d, static_cast<std::size_t>(out->nbytes()), Stream(d));
+    };
+    return made;
   });
   add("spmm", " plan", [=](const Device& d) {
     const Csr m = a(d);
     const Plan plan(m, size.n);
     const Tensor y = b(d);
     const Tensor bias = vector_of(size.m, dtype, d);
-    return Prepared{{m.values(), y, bias}, [=] { return std::vector{spmm(plan, y, {.bias = &bias, .relu = true})}; }};
+    return prepared({m.values(), y, bias}, [=] { return spmm(plan, y, {.bias = &bias, .relu = true}); });
   });
   add("linear", "", [=](const Device& d) {
     const Csr m = a(d);
     const Tensor y = x(d);
-    return Prepared{{m.values(), y}, [=] { return std::vector{linear(y, m)}; }};
+    return prepared({m.values(), y}, [=] { return linear(y, m); });
   });
 }
 

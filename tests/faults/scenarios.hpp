@@ -12,9 +12,10 @@ namespace sparsert::test {
 
 /// One operation, ready to run on a device.
 struct Prepared {
-  std::vector<Tensor> inputs;  ///< and `out`, where the operation writes to one
-  std::function<std::vector<Tensor>()> run;
-  std::function<void()> reset = [] {};  ///< makes `out` what it was
+  std::vector<Tensor> inputs;                    ///< and `out`, where the operation writes to one
+  std::function<void()> run;                     ///< allocates nothing beside what the operation does
+  std::function<std::vector<Tensor>()> results;  ///< of the last run, which is then forgotten
+  std::function<void()> reset = [] {};           ///< makes `out` what it was; before every run
 };
 
 struct Scenario {
