@@ -9,8 +9,10 @@ namespace sparsert {
 
 void rethrow_named(const char* op, std::initializer_list<const Tensor*> operands) {
   const auto message = [&](const std::string& what) {
-    std::string text = op;
-    text.append(": ").append(what).append("; operands:");
+    const std::string prefix = std::string(op).append(": ");
+    std::string text = what.starts_with(prefix) ? what : prefix + what;
+    if (text.find("; operands:") != std::string::npos) return text;
+    text.append("; operands:");
     for (const Tensor* const operand : operands) {
       if (operand == nullptr) continue;
       text.append(" ").append(to_string(operand->dtype())).append(" ").append(to_string(operand->shape()));
@@ -24,7 +26,7 @@ void rethrow_named(const char* op, std::initializer_list<const Tensor*> operands
   } catch (const DeviceLost& error) {
     throw DeviceLost(message(error.what()), error.where());
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::internal && error.code() != ErrorCode::not_supported) throw;
+    if (error.code() != ErrorCode::internal) throw;
     throw Error(error.code(), message(error.what()), error.where());
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(message("host memory ran out"));
