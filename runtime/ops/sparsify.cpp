@@ -170,7 +170,7 @@ NamedTensors global_magnitude(const NamedTensors& tensors, double amount, const 
   for (std::size_t i = 0; i < tensors.size(); ++i) result.emplace_back(tensors[i].first, pruned[i]);
   return result;
 } catch (...) {
-  rethrow_named("prune::global_magnitude", {});
+  rethrow_named("prune::global_magnitude", {tensors.empty() ? nullptr : &tensors.front().second});
 }
 
 }  // namespace prune

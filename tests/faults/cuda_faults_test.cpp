@@ -160,6 +160,11 @@ std::string lose_device(const Scenario& scenario, std::int64_t call, cudaError_t
     if (!fake_cudart::has_failed()) return "the call was never made";
     if (outcome.threw && outcome.code != ErrorCode::device_lost) return "a wrong type of error: " + outcome.message;
     if (outcome.threw && !is_named(outcome.message, scenario.op)) return "not named: " + outcome.message;
+    try {
+      prepared.reset();
+    } catch (const DeviceLost&) {
+      // what was copied to the device cannot be any more
+    }
     const Outcome next = run(prepared);
     if (!next.threw || next.code != ErrorCode::device_lost) return "the lost device was used: " + next.message;
     if (contents({relu(here)}) != expected) return "the CPU does not go on";

@@ -68,10 +68,11 @@ std::string fail_once(const Scenario& scenario, const Prepared& prepared,
   }
   ++campaign.points;
   ++(threw ? campaign.errors : campaign.survived);
+  if (threw && contents(prepared.inputs) != inputs) return "an input or out has changed";
+  prepared.reset();
   empty_pools();
   if (allocations::live() != live) return std::to_string(allocations::live() - live) + " blocks leaked";
   if (pool_statistics(cpu_device).in_use + pool_statistics(kReference).in_use != in_use) return "pooled memory leaked";
-  if (threw && contents(prepared.inputs) != inputs) return "an input or out has changed";
   if (results_of(prepared) != expected) return "the next run gives other results";
   return "";
 }

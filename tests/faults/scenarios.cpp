@@ -17,7 +17,7 @@ struct Size {
   std::int64_t k;
   std::int64_t n;
 };
-constexpr Size kSizes[] = {{3, 5, 4}, {33, 70, 19}};
+constexpr Size kSizes[] = {{3, 5, 4}, {33, 70, 19}, {1, 2, 1}, {5, 130, 33}};
 constexpr DType kFloats[] = {DType::float32, DType::float64, DType::float16, DType::bfloat16};
 constexpr DType kIndices[] = {DType::int32, DType::int64};
 
