@@ -118,11 +118,11 @@ TEST(HostMemory, TheCampaignCanFail) {
     const Prepared prepared{{x},
                             [&failed, leak] {
                               try {
-                                const auto block = std::make_unique<int>(1);
+                                ::operator delete(::operator new(4));  // no compiler may leave it out
                                 failed = false;
                               } catch (const std::bad_alloc&) {
                                 failed = true;
-                                if (leak) new int;
+                                if (leak) static_cast<void>(::operator new(4));
                               }
                             },
                             [&] { return std::vector{failed && !leak ? other : x}; }};
