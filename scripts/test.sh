@@ -26,7 +26,7 @@ sanitized='slow|python|install|lint'  # tests of other things than the library's
 if [ "$mode" != quick ]; then
   if have_nvcc; then
     step "the CUDA build, on a machine that may have no GPU"
-    build cuda -DSPARSERT_SIMT=OFF -- sparsert sparsert_info sparsert_command device_test
+    build cuda -DSPARSERT_SIMT=OFF -- sparsert sparsert_info sparsert_command device_test cuda_faults_test cuda_libraries_test
     run_ctest cuda --label-regex 'unit' --exclude-regex NOT_BUILT --quiet
   else
     say "no nvcc: the CUDA build is not tested here"

@@ -12,7 +12,6 @@ import sys
 
 TABLES = pathlib.Path(__file__).parent / "ptxas"
 MOST_SECONDS = 60  # of processor time for a translation unit and one architecture
-OURS = "sparsert::"
 
 
 def demangled(names):
