@@ -10,7 +10,7 @@ packages=(g++ cmake ninja-build ccache git pkg-config python3 python3-venv pytho
 modules=(nanobind numpy safetensors)
 if [ "${1:-}" = test ]; then
   packages+=(clang clang-format clang-tidy libclang-rt-14-dev libopenblas0-pthread file strace)
-  modules+=("pip>=23.1" pytest hypothesis jsonschema scipy ml_dtypes scikit-build-core mypy)
+  modules+=("pip>=23.1" pytest hypothesis jsonschema scipy ml_dtypes onnx h5py scikit-build-core mypy)
 fi
 
 missing=()

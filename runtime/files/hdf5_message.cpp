@@ -238,7 +238,7 @@ void File::layout(const Message& message, Dataset& dataset) {
   Fields fields(window_, message.data);
   hdf5::Layout& out = dataset.layout;
   const std::uint64_t version = fields.number(1);
-  if (version < 3 || version > 4) {
+  if (version < 3 || version > 5) {
     dataset.refusal = "has a layout of version " + std::to_string(version) + ", which is not read";
     return;
   }
@@ -266,7 +266,7 @@ void File::layout(const Message& message, Dataset& dataset) {
     case 3: window_.fail(message.data.begin, "a virtual dataset, whose elements are in other files");
     default: window_.fail(message.data.begin, "a dataset has a layout of class " + std::to_string(kind));
   }
-  if (version == 4) return chunked_v4(fields.take(fields.left()), dataset);
+  if (version > 3) return chunked_v4(fields.take(fields.left()), dataset);
   const std::uint64_t rank = fields.number(1);
   if (rank != dataset.space.shape.size() + 1) {
     fields.fail("a chunk has " + std::to_string(rank) + " - 1 dimensions, its dataset " +

@@ -73,7 +73,7 @@ class Window {
   }
 
  private:
-  static constexpr std::size_t kSmall = 512;
+  static constexpr std::size_t kSmall = 4096;
   static constexpr std::size_t kLarge = std::size_t{64} << 10;
 
   Range checked(Range range) const {
