@@ -4,6 +4,7 @@
 // An operation never validates, never allocates its outputs, and writes every element of them.
 #pragma once
 
+#include "kernels/contract/attention.hpp"
 #include "kernels/contract/elementwise.hpp"
 #include "kernels/contract/embedding.hpp"
 #include "kernels/contract/formats.hpp"

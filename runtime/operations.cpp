@@ -65,6 +65,8 @@ std::vector<OperationInfo> operations() {
       describe("embedding", backend::embedding_bag),
       describe("embedding", backend::bag_winners),
       describe("embedding", backend::bag_max_backward),
+      describe("attention", backend::attend),
+      describe("attention", backend::attend_backward),
   };
 }
 

@@ -207,6 +207,10 @@ Csr Mask::to_csr(DType dtype, std::int64_t head) const {
   return is_small ? csr_of<std::int32_t>(node, head, count, dtype) : csr_of<std::int64_t>(node, head, count, dtype);
 }
 
+Bsr Mask::to_bsr(std::int64_t size, DType dtype, std::int64_t head) const {
+  return sparsert::to_bsr(to_csr(dtype, head), {size, size});
+}
+
 Tensor Mask::to_dense() const {
   const Lengths n = lengths();
   Shape shape{n.query, n.key};

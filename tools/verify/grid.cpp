@@ -64,6 +64,7 @@ std::vector<Case> make_grid() {
   add_topk_cases(grid);
   add_product_cases(grid);
   add_linalg_cases(grid);
+  add_attention_cases(grid);
   return grid;
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "sparsert/formats.hpp"
 #include "sparsert/order.hpp"
 #include "sparsert/sparse.hpp"
 #include "sparsert/tensor.hpp"
@@ -65,6 +66,8 @@ class Mask {
 
   /// One head's pairs with values of 1. Indices are int32 where they suffice.
   Csr to_csr(DType dtype = DType::float32, std::int64_t head = 0) const;
+  /// One head's pairs as blocks of `size` a side: 1 where a pair is seen, 0 where it is not.
+  Bsr to_bsr(std::int64_t size, DType dtype = DType::float32, std::int64_t head = 0) const;
   /// bool, (queries, keys), or (heads, queries, keys) for a mask of several heads. Small masks only.
   Tensor to_dense() const;
 
@@ -129,5 +132,44 @@ Mask from_csr(const Csr& csr, const MaskOptions& options = {});
 Mask topk(const Tensor& scores, std::int64_t k, const MaskOptions& options = {});
 /// One mask for each head, each of them shared; lengths and block size as the first's.
 Mask per_head(std::span<const Mask> masks);
+
+// ---- Attention.
+
+struct AttendOptions {
+  std::optional<double> scale = {};  ///< of the scores; 1 / sqrt(depth) without it
+  const Tensor* bias = nullptr;   ///< added to the scores: (queries, keys), with heads or 1, and batch or 1 before them
+  Tensor* out = nullptr;          ///< as the result, written; must not overlap an operand
+  Tensor* log_sum_exp = nullptr;  ///< becomes (batch, heads, queries): float32, or float64 for float64 operands
+  Order order = Order::canonical;
+};
+
+/// softmax(scale · q·kᵀ + bias, over the keys that the mask lets each query see) · v.
+///
+/// q (batch, heads, queries, depth), k (batch, key heads, keys, depth), v (batch, key heads, keys, value depth), depths
+/// from 1 to 256; heads is a multiple of the key heads, which as many heads in a row share. The result is (batch,
+/// heads, queries, value depth). A query that sees no key gives 0, and a log-sum-exp of -Inf. What no query sees is not
+/// looked at: NaN there is none here. Without a mask every query sees every key.
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Mask& mask, const AttendOptions& options = {},
+              const Stream& stream = {});
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttendOptions& options = {},
+              const Stream& stream = {});
+
+struct AttendBackwardOptions {
+  std::optional<double> scale = {};
+  const Tensor* bias = nullptr;
+  Order order = Order::canonical;
+};
+
+struct AttendGradients {
+  Tensor q;
+  Tensor k;
+  Tensor v;
+};
+
+/// The gradients of q, k and v for the gradient of `attend`'s result. Nothing of the forward pass is needed.
+AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v, const Mask& mask,
+                                const AttendBackwardOptions& options = {}, const Stream& stream = {});
+AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v,
+                                const AttendBackwardOptions& options = {}, const Stream& stream = {});
 
 }  // namespace sparsert::attention
