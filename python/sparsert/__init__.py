@@ -1,5 +1,6 @@
 """sparsert: a sparse compute runtime for deep learning, with the same bits on CPU and GPU."""
 
+from . import attention as attention
 from . import cuda as cuda
 from . import features as features
 from . import prune as prune
@@ -97,6 +98,7 @@ __all__ = [
     "add",
     "advice_file",
     "advise",
+    "attention",
     "column_sums",
     "concatenate",
     "count_nonzero",

@@ -1014,6 +1014,118 @@ def topk(x: sparsert.typing.ArrayLike, k: int) -> tuple[Tensor, Tensor]:
     Ties to the lower index, NaN above Inf. Both (..., k); indices are int64. ValueError for k outside 0 to n.
     """
 
+class Mask:
+    """
+    Which keys each query sees, for all heads alike or for each its own. Immutable.
+
+    Masks are combined by `&`, `|` and `~`. A mask is kept as the expression it was made of; what is
+    computed of it (blocks, density, what kernels read) is computed when first asked for, and kept.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(queries, keys)."""
+
+    @property
+    def heads(self) -> int:
+        """1: shared by all heads."""
+
+    @property
+    def block_size(self) -> int:
+        """16, 32, 64 or 128."""
+
+    @property
+    def nnz(self) -> int:
+        """Pairs seen, summed over the heads it holds."""
+
+    @property
+    def density(self) -> float:
+        """Pairs seen / (heads * queries * keys)."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the expression, and of what was computed of it so far."""
+
+    def blocks(self) -> tuple[int, int, int]:
+        """
+        (full, partial, empty): blocks whose every pair is seen, some pairs, none.
+        """
+
+    def with_block_size(self, block_size: int) -> Mask:
+        """
+        The same mask in blocks of another size. The bits of attention do not depend on it.
+        """
+
+    def contains(self, query: int, key: int, head: int = 0) -> bool: ...
+
+    def to_csr(self, dtype: sparsert.typing.DTypeLike = 'float32', head: int = 0) -> Csr:
+        """One head's pairs, with values of 1."""
+
+    def to_bsr(self, size: int = 64, dtype: sparsert.typing.DTypeLike = 'float32', head: int = 0) -> Bsr:
+        """
+        One head's pairs as blocks of `size` a side: 1 where a pair is seen, 0 where it is not.
+        """
+
+    def to_dense(self) -> Tensor:
+        """
+        bool: (queries, keys), or (heads, queries, keys) for a mask of several heads.
+        """
+
+    def to_svg(self, head: int = 0, cells: int = 128) -> str:
+        """A drawing at most `cells` cells wide and high."""
+
+    def to_text(self, head: int = 0, cells: int = 64, unicode: bool = True) -> str:
+        """The drawing in characters."""
+
+    def _repr_svg_(self) -> str: ...
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes safetensors: the expression. FileError."""
+
+    def __and__(self, arg: Mask, /) -> Mask: ...
+
+    def __or__(self, arg: Mask, /) -> Mask: ...
+
+    def __invert__(self) -> Mask: ...
+
+    def __repr__(self) -> str: ...
+
+def mask_full(n: tuple[int, int], offset: int, block_size: int) -> Mask: ...
+
+def mask_causal(n: tuple[int, int], offset: int, block_size: int) -> Mask: ...
+
+def mask_sliding_window(n: tuple[int, int], window: int, offset: int, block_size: int) -> Mask: ...
+
+def mask_dilated(n: tuple[int, int], width: int, dilation: int, offset: int, block_size: int) -> Mask: ...
+
+def mask_strided(n: tuple[int, int], stride: int, offset: int, block_size: int) -> Mask: ...
+
+def mask_global_tokens(n: tuple[int, int], tokens: sparsert.typing.ArrayLike, offset: int, block_size: int) -> Mask: ...
+
+def mask_prefix_lm(n: tuple[int, int], prefix: int, offset: int, block_size: int) -> Mask: ...
+
+def mask_bigbird(n: tuple[int, int], window: int, global_: int, random: int, seed: int, offset: int, block_size: int) -> Mask: ...
+
+def mask_longformer(n: tuple[int, int], window: int, tokens: sparsert.typing.ArrayLike, offset: int, block_size: int) -> Mask: ...
+
+def mask_block(layout: sparsert.typing.ArrayLike, size: int, n: tuple[int, int] | None, block_size: int) -> Mask: ...
+
+def mask_document(ids: sparsert.typing.ArrayLike, key_ids: sparsert.typing.ArrayLike | None, block_size: int) -> Mask: ...
+
+def mask_from_dense(dense: sparsert.typing.ArrayLike, block_size: int) -> Mask: ...
+
+def mask_from_csr(csr: Csr, block_size: int) -> Mask: ...
+
+def mask_topk(scores: sparsert.typing.ArrayLike, k: int, block_size: int) -> Mask: ...
+
+def mask_per_head(masks: Sequence[Mask]) -> Mask: ...
+
+def mask_load(path: str | os.PathLike) -> Mask: ...
+
+def attend(q: sparsert.typing.ArrayLike, k: sparsert.typing.ArrayLike, v: sparsert.typing.ArrayLike, mask: Mask | None, scale: float | None, bias: sparsert.typing.ArrayLike | None, out: sparsert.typing.Output | None, order: sparsert.typing.Order) -> tuple[Any, Tensor]: ...
+
+def attend_backward(grad: sparsert.typing.ArrayLike, q: sparsert.typing.ArrayLike, k: sparsert.typing.ArrayLike, v: sparsert.typing.ArrayLike, mask: Mask | None, scale: float | None, bias: sparsert.typing.ArrayLike | None, order: sparsert.typing.Order) -> tuple[Tensor, Tensor, Tensor]: ...
+
 class StateDict:
     """
     Names to tensors, in order, with a file's metadata: a read-only mapping.

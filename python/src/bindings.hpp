@@ -26,6 +26,7 @@ void bind_linalg(nb::module_& module);
 void bind_advise(nb::module_& module);
 void bind_embedding(nb::module_& module);
 void bind_prune(nb::module_& module);
+void bind_attention(nb::module_& module);
 void bind_files(nb::module_& module);
 
 inline bool any_object(PyObject*) noexcept { return true; }
@@ -76,6 +77,12 @@ class ShapeLike : public nb::object {
 class Output : public nb::object {
   NB_OBJECT_DEFAULT(Output, nb::object, "sparsert.typing.Output", any_object)
 };
+
+/// "canonical" or "fast".
+class OrderName : public nb::object {
+  NB_OBJECT_DEFAULT(OrderName, nb::object, "sparsert.typing.Order", any_object)
+};
+Order as_order(const char* op, nb::handle object);
 
 /// Anything, as far as type checkers are concerned.
 class AnyObject : public nb::object {

@@ -20,5 +20,6 @@ NB_MODULE(_sparsert, module) {
   bind_advise(module);
   bind_embedding(module);
   bind_prune(module);
+  bind_attention(module);
   bind_files(module);
 }

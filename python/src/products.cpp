@@ -23,18 +23,6 @@ class WeightLike : public nb::object {
   NB_OBJECT_DEFAULT(WeightLike, nb::object, "sparsert.typing.WeightLike", any_object)
 };
 
-class OrderName : public nb::object {
-  NB_OBJECT_DEFAULT(OrderName, nb::object, "sparsert.typing.Order", any_object)
-};
-
-Order as_order(const char* op, nb::handle object) {
-  const auto name =
-      PyUnicode_Check(object.ptr()) ? nb::cast<std::string>(object) : nb::cast<std::string>(nb::repr(object));
-  if (name == "canonical") return Order::canonical;
-  if (name == "fast") return Order::fast;
-  throw Error(ErrorCode::invalid_argument, std::string(op) + ": order is " + name + ", expected canonical or fast");
-}
-
 /// The optional operands of a product, kept while it runs.
 class Operands {
  public:
@@ -230,6 +218,14 @@ void bind_plan(nb::module_& module) {
 }
 
 }  // namespace
+
+Order as_order(const char* op, nb::handle object) {
+  const auto name =
+      PyUnicode_Check(object.ptr()) ? nb::cast<std::string>(object) : nb::cast<std::string>(nb::repr(object));
+  if (name == "canonical") return Order::canonical;
+  if (name == "fast") return Order::fast;
+  throw Error(ErrorCode::invalid_argument, std::string(op) + ": order is " + name + ", expected canonical or fast");
+}
 
 void bind_products(nb::module_& module) {
   bind_plan(module);
