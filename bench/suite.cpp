@@ -10,6 +10,7 @@ std::vector<Case> all_cases() {
   add_topk_cases(cases);
   add_to_csr_cases(cases);
   add_product_cases(cases);
+  add_attention_cases(cases);
   add_overhead_cases(cases);
   return cases;
 }
