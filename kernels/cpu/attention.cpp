@@ -83,9 +83,9 @@ class QueryTile {
       const A* const query = query_ + s * kWidth * in_.depth;
       product<Into::replace, true>({key + seen.begin * in_.depth, in_.depth, 1}, count, query, kWidth, in_.depth,
                                    scores_ + seen.begin * kWidth, kWidth);
-      finish_scores<T>(seen, queries_of(s), static_cast<A>(in_.scale),
-                       bias == nullptr ? nullptr : bias + s * kWidth * in_.keys, in_.keys, scores_, kWidth);
       StripState<A>& state = state_[s];
+      finish_scores<T>(seen, queries_of(s), static_cast<A>(in_.scale),
+                       bias == nullptr ? nullptr : bias + s * kWidth * in_.keys, in_.keys, scores_, kWidth, state);
       add_to_softmax(seen, scores_, kWidth, scores_, kWidth, state);
       A* const out = out_ + s * kWidth * in_.value_depth;
       const A* const rescale = state.is_rescaled ? state.rescale : nullptr;

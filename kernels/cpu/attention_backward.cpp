@@ -161,7 +161,8 @@ class Step {
                                    memory_.grad_strips + s * kWidth * in_.value_depth, kWidth, in_.value_depth,
                                    changes + seen.begin * kAttentionTile, kAttentionTile);
       finish_scores<T>(seen, queries_of(s), static_cast<A>(in_.scale),
-                       bias == nullptr ? nullptr : bias + s * kWidth * in_.keys, in_.keys, scores, kAttentionTile);
+                       bias == nullptr ? nullptr : bias + s * kWidth * in_.keys, in_.keys, scores, kAttentionTile,
+                       state_[s]);
       add_to_softmax(seen, scores, kAttentionTile, exponentials, kWidth, state_[s]);
       // The average of the gradients, with the exponentials as weights, by the lanes and the tree of the softmax's sum.
       for (int64_t l = 0; l < kAttentionLanes; ++l) {

@@ -205,14 +205,54 @@ template <class A>
 struct alignas(64) StripState {
   A largest[strip_width<A>()];
   A sum[strip_width<A>()];
-  A rescale[strip_width<A>()];  // of what was accumulated before the last tile
-  bool is_rescaled;             // whether any of it is not 1
+  A rescale[strip_width<A>()];       // of what was accumulated before the last tile
+  A next_largest[strip_width<A>()];  // the largest score, those of a tile that is being taken in included
+  bool is_rescaled;                  // whether any of `rescale` is not 1
+  bool is_plain;                     // whether every exponential of the tile being taken in is a normal number
 };
 
 template <class A>
 HWY_INLINE void begin_strip(StripState<A>& state) {
   std::fill_n(state.largest, strip_width<A>(), -kInfinity<A>);
   std::fill_n(state.sum, strip_width<A>(), A{0});
+}
+
+/// x > y ? x : y.
+template <class V>
+HWY_INLINE V larger_of(V x, V y) {
+#if HWY_ARCH_X86
+  return hn::Max(x, y);  // the instruction is that comparison, NaN included
+#else
+  return hn::IfThenElse(hn::Gt(x, y), x, y);
+#endif
+}
+
+/// exponent_origin() of every lane.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V origin_of(D d, V largest) {
+  return hn::IfThenElse(hn::Eq(largest, hn::Set(d, -kInfinity<hn::TFromD<D>>)), hn::Zero(d), largest);
+}
+
+/// The least x for which exp_of_plain() is exp.
+template <class A>
+constexpr A kLeastPlain = sizeof(A) == 4 ? A{-87} : A{-708};
+
+/// exp_vector() for lanes within [kLeastPlain, 0], whose results are normal: 2^n is then a change of the exponent.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V exp_of_plain(D d, V x) {
+  using C = ExpConstants<hn::TFromD<D>>;
+  const hn::RebindToUnsigned<D> bits;
+  const auto round = hn::Set(d, C::kRound);
+  const auto shifted = fused_multiply_add(x, hn::Set(d, C::kLog2e), round);
+  const auto minus_n = hn::Sub(round, shifted);
+  auto r = fused_multiply_add(minus_n, hn::Set(d, C::kLn2), x);
+  r = fused_multiply_add(minus_n, hn::Set(d, C::kLn2Rest), r);
+  auto sum = hn::Set(d, C::kTerms[C::kCount - 1]);
+#pragma GCC unroll 16
+  for (int i = C::kCount - 2; i >= 0; --i) sum = fused_multiply_add(sum, r, hn::Set(d, C::kTerms[i]));
+  const auto value = hn::Add(fused_multiply_add(sum, hn::Mul(r, r), r), hn::Set(d, hn::TFromD<D>{1}));
+  const auto n = hn::ShiftLeft<C::kMantissa>(hn::BitCast(bits, shifted));  // what kRound adds is shifted out
+  return hn::BitCast(d, hn::Add(hn::BitCast(bits, value), n));
 }
 
 /// Lane sums of both vectors in `lanes`, by the tree.
@@ -227,28 +267,79 @@ HWY_INLINE void add_lanes(A* lanes) {
   }
 }
 
-/// scores[j] = scale · scores[j] + bias for the keys in sight, -Inf where a query does not see one.
-/// `bias` has a row of `bias_stride` for each query of the strip; null: none.
+/// scores[j] = scale · scores[j] for the keys in sight, -Inf where a query does not see one; with what the softmax
+/// wants to know of them.
+template <bool kSelect, class A>
+HWY_INLINE void scale_scores(const Seen& seen, A scale, A* scores, int64_t stride, StripState<A>& state) {
+  const Lane<A> d;
+  using V = LaneVector<A>;
+  constexpr int64_t kLanes = lanes_of<A>();
+  const V by = hn::Set(d, scale);
+  const V zero = hn::Zero(d);
+  const V nothing = hn::Set(d, -kInfinity<A>);
+  V most[kStripVectors] = {hn::Load(d, state.largest), hn::Load(d, state.largest + kLanes)};
+  V least[kStripVectors] = {hn::Set(d, kInfinity<A>), hn::Set(d, kInfinity<A>)};
+  V finite[kStripVectors] = {zero, zero};  // x · 0 is 0 for what is finite, else NaN
+  for (int64_t j = seen.begin; j < seen.end; ++j) {
+    for (int64_t v = 0; v < kStripVectors; ++v) {
+      A* const at = scores + j * stride + v * kLanes;
+      V s = hn::Mul(by, hn::LoadU(d, at));
+      if constexpr (kSelect) s = hn::IfThenElse(lane_mask<A>(seen.of(j) >> (v * kLanes)), s, nothing);
+      hn::StoreU(s, d, at);
+      most[v] = larger_of(s, most[v]);
+      if constexpr (!kSelect) {
+        least[v] = hn::Min(s, least[v]);
+        finite[v] = fused_multiply_add(s, zero, finite[v]);
+      }
+    }
+  }
+  auto is_plain = hn::Eq(zero, zero);
+  for (int64_t v = 0; v < kStripVectors; ++v) {
+    hn::Store(most[v], d, state.next_largest + v * kLanes);
+    const V lowest = hn::Sub(least[v], origin_of(d, most[v]));
+    is_plain = hn::And(is_plain, hn::And(hn::Ge(lowest, hn::Set(d, kLeastPlain<A>)), hn::Eq(finite[v], zero)));
+  }
+  state.is_plain = !kSelect && hn::AllTrue(d, is_plain);
+}
+
+/// Makes dot products scores, bias included. `bias` has a row of `bias_stride` for each query of the strip; null: none.
 template <class T, class A = Compute<T>>
 HWY_NOINLINE void finish_scores(const Seen& seen, int64_t queries, A scale, const T* bias, int64_t bias_stride,
-                                A* scores, int64_t stride) {
+                                A* scores, int64_t stride, StripState<A>& state) {
+  if (bias != nullptr) {
+    for (int64_t j = seen.begin; j < seen.end; ++j) {
+      A* const s = scores + j * stride;
+      for (int64_t q = 0; q < queries; ++q) s[q] = scale * s[q] + widen(bias[q * bias_stride + j]);
+    }
+    scale = 1;
+  }
+  if (seen.words == nullptr) scale_scores<false>(seen, scale, scores, stride, state);
+  else scale_scores<true>(seen, scale, scores, stride, state);
+}
+
+/// weights[j] = exp(score - origin) for the keys in sight, and their sums by lane.
+template <bool kPlain, class A>
+HWY_INLINE void exponentiate(const Seen& seen, const A* scores, int64_t stride, A* weights, int64_t weight_stride,
+                             const A* origins, A* lanes) {
   const Lane<A> d;
+  using V = LaneVector<A>;
   constexpr int64_t kLanes = lanes_of<A>();
-  const auto by = hn::Set(d, scale);
-  const auto nothing = hn::Set(d, -kInfinity<A>);
-  for (int64_t j = seen.begin; j < seen.end; ++j) {
-    A* const s = scores + j * stride;
-    for (int64_t v = 0; v < kStripVectors; ++v) {
-      hn::StoreU(hn::Mul(by, hn::LoadU(d, s + v * kLanes)), d, s + v * kLanes);
+  const V origin[kStripVectors] = {hn::Load(d, origins), hn::Load(d, origins + kLanes)};
+  for (int64_t l = 0; l < kAttentionLanes; ++l) {
+    V sums[kStripVectors] = {hn::Zero(d), hn::Zero(d)};
+    int64_t j = l;
+    while (j < seen.begin) j += kAttentionLanes;
+    for (; j < seen.end; j += kAttentionLanes) {
+      for (int64_t v = 0; v < kStripVectors; ++v) {
+        const V x = hn::Sub(hn::LoadU(d, scores + j * stride + v * kLanes), origin[v]);
+        V w;
+        if constexpr (kPlain) w = exp_of_plain(d, x);
+        else w = exp_vector(d, x);
+        hn::StoreU(w, d, weights + j * weight_stride + v * kLanes);
+        sums[v] = hn::Add(sums[v], w);
+      }
     }
-    if (bias != nullptr) {
-      for (int64_t q = 0; q < queries; ++q) s[q] = s[q] + widen(bias[q * bias_stride + j]);
-    }
-    if (seen.words == nullptr) continue;
-    for (int64_t v = 0; v < kStripVectors; ++v) {
-      const auto mask = lane_mask<A>(seen.of(j) >> (v * kLanes));
-      hn::StoreU(hn::IfThenElse(mask, hn::LoadU(d, s + v * kLanes), nothing), d, s + v * kLanes);
-    }
+    for (int64_t v = 0; v < kStripVectors; ++v) hn::Store(sums[v], d, lanes + (l * kStripVectors + v) * kLanes);
   }
 }
 
@@ -260,39 +351,21 @@ HWY_NOINLINE void add_to_softmax(const Seen& seen, const A* scores, int64_t stri
   using V = LaneVector<A>;
   constexpr int64_t kLanes = lanes_of<A>();
   constexpr int64_t kWidth = strip_width<A>();
-  V largest[kStripVectors];
-  V origin[kStripVectors];
-  auto is_same = hn::MaskFromVec(hn::Zero(d));
+  HWY_ALIGN A origins[kWidth];
+  auto is_same = hn::Eq(hn::Zero(d), hn::Zero(d));
   for (int64_t v = 0; v < kStripVectors; ++v) {
-    const V before = hn::Load(d, state.largest + v * kLanes);
-    V most = before;
-    for (int64_t j = seen.begin; j < seen.end; ++j) {
-      const V s = hn::LoadU(d, scores + j * stride + v * kLanes);
-      most = hn::IfThenElse(hn::Gt(s, most), s, most);
-    }
-    largest[v] = most;
-    origin[v] = hn::IfThenElse(hn::Eq(most, hn::Set(d, -kInfinity<A>)), hn::Zero(d), most);
-    const V rescale = exp_vector(d, hn::Sub(before, origin[v]));
-    const auto one = hn::Eq(rescale, hn::Set(d, A{1}));
-    is_same = v == 0 ? one : hn::And(is_same, one);
-    hn::Store(most, d, state.largest + v * kLanes);
+    const V largest = hn::Load(d, state.next_largest + v * kLanes);
+    const V origin = origin_of(d, largest);
+    const V rescale = exp_vector(d, hn::Sub(hn::Load(d, state.largest + v * kLanes), origin));
+    is_same = hn::And(is_same, hn::Eq(rescale, hn::Set(d, A{1})));
+    hn::Store(origin, d, origins + v * kLanes);
+    hn::Store(largest, d, state.largest + v * kLanes);
     hn::Store(rescale, d, state.rescale + v * kLanes);
   }
   state.is_rescaled = !hn::AllTrue(d, is_same);
   HWY_ALIGN A lanes[kAttentionLanes * kWidth];
-  for (int64_t l = 0; l < kAttentionLanes; ++l) {
-    V sums[kStripVectors] = {hn::Zero(d), hn::Zero(d)};
-    int64_t j = l;
-    while (j < seen.begin) j += kAttentionLanes;
-    for (; j < seen.end; j += kAttentionLanes) {
-      for (int64_t v = 0; v < kStripVectors; ++v) {
-        const V w = exp_vector(d, hn::Sub(hn::LoadU(d, scores + j * stride + v * kLanes), origin[v]));
-        hn::StoreU(w, d, weights + j * weight_stride + v * kLanes);
-        sums[v] = hn::Add(sums[v], w);
-      }
-    }
-    for (int64_t v = 0; v < kStripVectors; ++v) hn::Store(sums[v], d, lanes + l * kWidth + v * kLanes);
-  }
+  if (state.is_plain) exponentiate<true>(seen, scores, stride, weights, weight_stride, origins, lanes);
+  else exponentiate<false>(seen, scores, stride, weights, weight_stride, origins, lanes);
   add_lanes(lanes);
   for (int64_t v = 0; v < kStripVectors; ++v) {
     A* const sum = state.sum + v * kLanes;
