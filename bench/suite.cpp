@@ -11,6 +11,7 @@ std::vector<Case> all_cases() {
   add_to_csr_cases(cases);
   add_product_cases(cases);
   add_attention_cases(cases);
+  add_linalg_cases(cases);
   add_overhead_cases(cases);
   return cases;
 }

@@ -73,6 +73,7 @@ void add_topk_cases(std::vector<Case>& cases);
 void add_to_csr_cases(std::vector<Case>& cases);
 void add_product_cases(std::vector<Case>& cases);
 void add_attention_cases(std::vector<Case>& cases);
+void add_linalg_cases(std::vector<Case>& cases);
 void add_overhead_cases(std::vector<Case>& cases);
 
 }  // namespace sparsert::bench

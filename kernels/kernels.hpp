@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/contract/attention.hpp"
+#include "kernels/contract/bsr.hpp"
 #include "kernels/contract/elementwise.hpp"
 #include "kernels/contract/embedding.hpp"
 #include "kernels/contract/formats.hpp"

@@ -176,6 +176,60 @@ Nm Nm::to(const Device& device, const Stream& stream) const {
   return unchecked(values_.to(device, stream), positions_.to(device, stream), rows_, cols_, n_, m_, nnz_);
 }
 
+namespace {
+
+/// The places of two slots of a group, empty ones filled so that they ascend; which slot each value goes to.
+struct PairOfFour {
+  unsigned first;
+  unsigned second;
+  int slot_of_first;  // of the N:M matrix, or -1: a zero
+  int slot_of_second;
+};
+
+PairOfFour pair_of(const std::uint8_t* slots) {
+  if (slots[0] == Nm::kEmptySlot) return {0, 1, -1, -1};
+  if (slots[1] != Nm::kEmptySlot) return {slots[0], slots[1], 0, 1};
+  if (slots[0] == 0) return {0, 1, 0, -1};
+  return {0, slots[0], -1, 0};
+}
+
+}  // namespace
+
+SparseTensorCoreLayout to_sparse_tensor_cores(const Nm& a) {
+  require(a.n() == 2 && a.m() == 4, [&] {
+    return "to_sparse_tensor_cores: a is " + std::to_string(a.n()) + ":" + std::to_string(a.m()) + ", expected 2:4";
+  });
+  const Tensor host_positions = on_host(a.positions());
+  const Tensor host_values = on_host(a.values());
+  const std::int64_t rows = a.shape()[0];
+  const std::int64_t groups = groups_of(a.shape()[1], 4);
+  const std::int64_t bytes = groups_of(groups, 2);
+  const std::size_t item = size_of(a.dtype());
+  const auto slots = host_positions.span<std::uint8_t>();
+  const auto* const from = static_cast<const std::byte*>(host_values.data());
+  Tensor values = Tensor::zeros({rows, 2 * groups}, a.dtype());
+  auto* const to = static_cast<std::byte*>(values.numel() > 0 ? values.mutable_data() : nullptr);
+  std::vector<std::uint8_t> metadata(static_cast<std::size_t>(rows * bytes));
+  for (std::int64_t group = 0; group < rows * groups; ++group) {
+    const PairOfFour pair = pair_of(&slots[static_cast<std::size_t>(group * 2)]);
+    const std::size_t at = static_cast<std::size_t>(group * 2) * item;
+    if (pair.slot_of_first >= 0)
+      std::copy_n(from + at + static_cast<std::size_t>(pair.slot_of_first) * item, item, to + at);
+    if (pair.slot_of_second >= 0) {
+      std::copy_n(from + at + static_cast<std::size_t>(pair.slot_of_second) * item, item, to + at + item);
+    }
+    const unsigned bits = pair.first | pair.second << 2;
+    const std::int64_t in_row = group % groups;
+    metadata[static_cast<std::size_t>(group / groups * bytes + in_row / 2)] |=
+        static_cast<std::uint8_t>(bits << (in_row % 2 * 4));
+  }
+  // The half byte of a group that is not there names two different places too.
+  for (std::int64_t row = 0; row < rows && groups % 2 != 0; ++row) {
+    metadata[static_cast<std::size_t>((row + 1) * bytes - 1)] |= 0x40u;
+  }
+  return {values.to(a.device()), Tensor::from(metadata, {rows, bytes}, a.device())};
+}
+
 // ---- bitmap
 
 Bitmap::Bitmap(const Tensor& bits, const Tensor& values, Shape shape, DType index_dtype) {

@@ -62,6 +62,7 @@ std::vector<OperationInfo> operations() {
       describe("spgemm", backend::sparse_add),
       describe("reduce", backend::row_sums),
       describe("reduce", backend::scale),
+      describe("bsr", backend::bsr_spmm),
       describe("embedding", backend::embedding_bag),
       describe("embedding", backend::bag_winners),
       describe("embedding", backend::bag_max_backward),

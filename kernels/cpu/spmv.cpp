@@ -1,6 +1,6 @@
 // kernels/cpu/spmv.cpp — sparse times a vector, with TBB.
 //
-// The canonical order makes the sum of a piece serial, so several rows run side by side to keep the multiplier busy.
+// The canonical order makes the sum of a piece serial, so four rows run side by side to keep the multiplier busy.
 // There is nothing to vectorize without a plan: an entry is an index, a value and one element of x. Compiled once for
 // each instruction set all the same, since only there std::fma is one instruction.
 #undef HWY_TARGET_INCLUDE
@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "device/parallel.hpp"
 #include "kernels/contract/spmv.hpp"
@@ -35,57 +36,95 @@ struct VectorProduct {
 HWY_BEFORE_NAMESPACE();
 namespace sparsert::backend::cpu::HWY_NAMESPACE {
 
-/// kRows rows from i on. A step takes from each row what is left of the piece it is in.
-template <int kRows, class A, class I>
-HWY_INLINE void sum_rows(const VectorProduct<A>& p, int64_t i) {
-  const auto* offsets = static_cast<const I*>(p.a.row_offsets);
-  const auto* columns = static_cast<const I*>(p.a.columns);
-  A totals[kRows];
-  int64_t at[kRows];
-  for (int r = 0; r < kRows; ++r) totals[r] = 0;
-  for (int r = 0; r < kRows; ++r) at[r] = offsets[i + r];
-  for (bool more = true; more;) {
-    int64_t count[kRows];
-    int64_t least = INT64_MAX;
-    more = false;
-    for (int r = 0; r < kRows; ++r) {
-      const int64_t last = offsets[i + r + 1];
-      count[r] = last - at[r];
-      if (count[r] > 0) {
-        const int64_t end = (static_cast<int64_t>(columns[at[r]]) / kPiece + 1) * kPiece;
-        if (columns[last - 1] >= end) {
-          count[r] = std::lower_bound(columns + at[r], columns + last, static_cast<I>(end)) - (columns + at[r]);
-          more = true;
-        }
-      }
-      least = std::min(least, count[r]);
-    }
-    A piece[kRows];
-    const A* values[kRows];
-    const I* column[kRows];
-    for (int r = 0; r < kRows; ++r) {
-      piece[r] = 0;
-      values[r] = p.values + at[r];
-      column[r] = columns + at[r];
-    }
-    for (int64_t s = 0; s < least; ++s) {
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) piece[r] = std::fma(values[r][s], p.x[column[r][s]], piece[r]);
-    }
-    for (int r = 0; r < kRows; ++r) {
-      for (int64_t s = least; s < count[r]; ++s) piece[r] = std::fma(values[r][s], p.x[column[r][s]], piece[r]);
-      totals[r] = totals[r] + piece[r];
-      at[r] += count[r];
-    }
-  }
-  for (int r = 0; r < kRows; ++r) p.y[i + r] = totals[r] + A{0};
-}
+/// A row under way: where it is, where its piece and where the row itself ends.
+template <class A>
+struct Lane {
+  int64_t at;
+  int64_t piece_end;
+  int64_t last;
+  int64_t row;
+  A piece;
+  A total;
+};
 
+/// Rows [begin, end), kLanes of them side by side: a lane whose row has ended takes the next one, so that there are
+/// always as many independent sums under way.
 template <class A, class I>
 void rows_of(const VectorProduct<A>& p, int64_t begin, int64_t end) {
-  int64_t i = begin;
-  for (; i + 8 <= end; i += 8) sum_rows<8, A, I>(p, i);
-  for (; i < end; ++i) sum_rows<1, A, I>(p, i);
+  constexpr int kLanes = 4;
+  const auto* const offsets = static_cast<const I*>(p.a.row_offsets);
+  const auto* const columns = static_cast<const I*>(p.a.columns);
+  const bool one_piece = p.a.cols <= kPiece;
+  Lane<A> lanes[kLanes];
+  int64_t next = begin;
+  const auto end_of_piece = [&](int64_t at, int64_t last) -> int64_t {
+    if (one_piece) return last;
+    const int64_t stop = (static_cast<int64_t>(columns[at]) / kPiece + 1) * kPiece;
+    if (columns[last - 1] < stop) return last;
+    return std::lower_bound(columns + at, columns + std::min(last, at + kPiece), static_cast<I>(stop)) - columns;
+  };
+  // The next row with entries; the others are done at once.
+  const auto start = [&](Lane<A>& lane) {
+    for (; next < end && offsets[next] == offsets[next + 1]; ++next) p.y[next] = A{0};
+    if (next == end) return false;
+    lane = {offsets[next], 0, offsets[next + 1], next, A{0}, A{0}};
+    lane.piece_end = end_of_piece(lane.at, lane.last);
+    ++next;
+    return true;
+  };
+  // A piece has ended: on to the next one, or to another row; false where there is none.
+  const auto advance = [&](Lane<A>& lane) {
+    lane.total = lane.total + lane.piece;
+    lane.piece = 0;
+    if (lane.at < lane.last) {
+      lane.piece_end = end_of_piece(lane.at, lane.last);
+      return true;
+    }
+    p.y[lane.row] = lane.total + A{0};
+    return start(lane);
+  };
+  int active = 0;
+  while (active < kLanes && start(lanes[active])) ++active;
+  while (active == kLanes) {
+    int64_t count = lanes[0].piece_end - lanes[0].at;
+    for (int l = 1; l < kLanes; ++l) count = std::min(count, lanes[l].piece_end - lanes[l].at);
+    const A* const v0 = p.values + lanes[0].at;
+    const A* const v1 = p.values + lanes[1].at;
+    const A* const v2 = p.values + lanes[2].at;
+    const A* const v3 = p.values + lanes[3].at;
+    const I* const c0 = columns + lanes[0].at;
+    const I* const c1 = columns + lanes[1].at;
+    const I* const c2 = columns + lanes[2].at;
+    const I* const c3 = columns + lanes[3].at;
+    A s0 = lanes[0].piece;
+    A s1 = lanes[1].piece;
+    A s2 = lanes[2].piece;
+    A s3 = lanes[3].piece;
+    for (int64_t s = 0; s < count; ++s) {
+      s0 = std::fma(v0[s], p.x[c0[s]], s0);
+      s1 = std::fma(v1[s], p.x[c1[s]], s1);
+      s2 = std::fma(v2[s], p.x[c2[s]], s2);
+      s3 = std::fma(v3[s], p.x[c3[s]], s3);
+    }
+    lanes[0].piece = s0;
+    lanes[1].piece = s1;
+    lanes[2].piece = s2;
+    lanes[3].piece = s3;
+    for (Lane<A>& lane : lanes) lane.at += count;
+    for (int l = 0; l < active;) {
+      if (lanes[l].at < lanes[l].piece_end || advance(lanes[l])) ++l;
+      else std::swap(lanes[l], lanes[--active]);
+    }
+  }
+  for (int l = 0; l < active; ++l) {
+    Lane<A>& lane = lanes[l];
+    for (bool more = true; more;) {
+      for (; lane.at < lane.piece_end; ++lane.at) {
+        lane.piece = std::fma(p.values[lane.at], p.x[columns[lane.at]], lane.piece);
+      }
+      more = advance(lane);
+    }
+  }
 }
 
 template <class A>
@@ -125,7 +164,7 @@ void spmv(const SpmvArgs& args, const Stream& stream) {
       else return HWY_DYNAMIC_DISPATCH(spmv_f64);
     }();
     const int64_t grain = kEntriesOfTask / (a.nnz / std::max<int64_t>(1, a.rows) + 1);
-    parallel_for(a.rows, std::max<int64_t>(8, grain / 8 * 8), [&](int64_t begin, int64_t end) { run(p, begin, end); });
+    parallel_for(a.rows, std::max<int64_t>(16, grain), [&](int64_t begin, int64_t end) { run(p, begin, end); });
     y.finish();
   });
 }

@@ -700,6 +700,11 @@ class Nm:
     def positions(self) -> Tensor:
         """Read-only."""
 
+    def to_sparse_tensor_cores(self) -> tuple[Tensor, Tensor]:
+        """
+        Of a 2:4 matrix: its values, two for every four columns, and the metadata (uint8) that sparse tensor cores take.
+        """
+
     @property
     def n(self) -> int: ...
 

@@ -1,6 +1,8 @@
 // python/src/formats.cpp — Csc, Bsr, Nm and Bitmap; conversions, slices and concatenations.
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <tuple>
 #include <vector>
 
 #include "sparse.hpp"
@@ -135,6 +137,14 @@ void bind_nm(nb::module_& module) {
   bind_conversions(type);
   type.def_prop_ro("values", &Nm::values, nb::rv_policy::copy, "The matrix's own memory.")
       .def_prop_ro("positions", &Nm::positions, nb::rv_policy::copy, "Read-only.")
+      .def(
+          "to_sparse_tensor_cores",
+          [](const Nm& a) {
+            SparseTensorCoreLayout layout = unlocked([&] { return to_sparse_tensor_cores(a); });
+            return std::tuple(std::move(layout.values), std::move(layout.metadata));
+          },
+          "Of a 2:4 matrix: its values, two for every four columns, and the metadata (uint8) that sparse tensor cores "
+          "take.")
       .def_prop_ro("n", &Nm::n)
       .def_prop_ro("m", &Nm::m)
       .def(

@@ -64,6 +64,12 @@ Tensor with_matrix(const char* op, const char* argument, nb::handle matrix, Prod
       return product(shared.plan);
     });
   }
+  if constexpr (requires(const Bsr& bsr) { product(bsr); }) {
+    if (nb::isinstance<Bsr>(matrix)) {
+      const Bsr& bsr = nb::cast<const Bsr&>(matrix);
+      return unlocked([&] { return product(bsr); });
+    }
+  }
   if (const std::optional<Csr> csr = csr_of(matrix)) return unlocked([&] { return product(*csr); });
   not_a_matrix(op, argument, matrix);
 }

@@ -287,6 +287,41 @@ TEST(Coalesce, SortsAndSums) {
   }
 }
 
+TEST(SparseTensorCores, ValuesAndMetadata) {
+  for (const Device& device : devices_under_test()) {
+    //                                         0 1 2 3   4 5 6 7   8 9
+    const Tensor x = Tensor::from(std::vector<float>{0, 5, 0, 7, 0, 0, 3, 0, 9, 0,  //
+                                                     0, 0, 0, 0, 1, 0, 0, 2, 0, 4},
+                                  {2, 10}, device);
+    const SparseTensorCoreLayout layout = to_sparse_tensor_cores(to_nm(x, 2, 4));
+    EXPECT_EQ(layout.values.device(), device);
+    EXPECT_TRUE(same_bits(layout.values, std::vector<float>{5, 7, 0, 3, 9, 0, 0, 0, 1, 2, 0, 4}));
+    // Pairs (1,3) (0,2) (0,1) and the missing group; (0,1) (0,3) (0,1) and the missing group.
+    EXPECT_TRUE(same_bits(layout.metadata, std::vector<std::uint8_t>{0x8d, 0x44, 0xc4, 0x44}));
+    expect_error(ErrorCode::invalid_argument, {"to_sparse_tensor_cores", "1:2", "2:4"}, [&] {
+      to_sparse_tensor_cores(to_nm(Tensor::zeros({2, 2}, DType::float32, device), 1, 2));
+    });
+  }
+  // Decoded from bits alone, any 2:4 matrix comes back.
+  const auto whole = random_matrix<float>(19, 37, 0.5, Values::normal);
+  const auto a = thinned(whole, 2, 4);
+  const SparseTensorCoreLayout layout = to_sparse_tensor_cores(to_nm(a.on(cpu_device), 2, 4));
+  const auto values = to_vector<float>(layout.values);
+  const auto metadata = to_vector<std::uint8_t>(layout.metadata);
+  std::vector<float> dense(19 * 40);
+  for (std::size_t i = 0; i < 19; ++i) {
+    for (std::size_t g = 0; g < 10; ++g) {
+      const unsigned bits = metadata[i * 5 + g / 2] >> (g % 2 * 4) & 15u;
+      EXPECT_LT(bits & 3u, bits >> 2);
+      dense[i * 40 + g * 4 + (bits & 3u)] += values[i * 20 + g * 2];
+      dense[i * 40 + g * 4 + (bits >> 2)] += values[i * 20 + g * 2 + 1];
+    }
+  }
+  for (std::size_t i = 0; i < 19; ++i) {
+    for (std::size_t c = 0; c < 37; ++c) EXPECT_EQ(dense[i * 40 + c], a.dense()[i * 37 + c]);
+  }
+}
+
 TEST(FormatErrors, NameWhatIsWrong) {
   const auto bad = ErrorCode::invalid_argument;
   const auto indices = [](std::vector<std::int32_t> v) {

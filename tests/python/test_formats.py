@@ -59,6 +59,13 @@ def test_arrays(dense):
     same_bits(nm.to_dense().numpy(), np.array([[0, 0, 0, 1.0], [2, 3, 0, 0]], np.float32))
 
 
+def test_sparse_tensor_cores(device):
+    x = sp.tensor(np.array([[0, 5, 0, 7, 0, 0, 3, 0]], np.float32), device=device)
+    values, metadata = sp.to_nm(x, 2, 4).to_sparse_tensor_cores()
+    same_bits(values.cpu().numpy(), np.array([[5, 7, 0, 3]], np.float32))
+    same_bits(metadata.cpu().numpy(), np.array([[0x8D]], np.uint8))
+
+
 def test_scipy(dense):
     sparse = pytest.importorskip("scipy.sparse")
     source = sparse.csr_array(dense)

@@ -65,6 +65,7 @@ std::vector<Case> make_grid() {
   add_product_cases(grid);
   add_linalg_cases(grid);
   add_attention_cases(grid);
+  add_embedding_cases(grid);
   return grid;
 }
 

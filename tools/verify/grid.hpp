@@ -26,6 +26,7 @@ void add_topk_cases(std::vector<Case>& grid);
 void add_product_cases(std::vector<Case>& grid);
 void add_linalg_cases(std::vector<Case>& grid);
 void add_attention_cases(std::vector<Case>& grid);
+void add_embedding_cases(std::vector<Case>& grid);
 
 inline constexpr DType kFloats[] = {DType::float32, DType::float64, DType::float16, DType::bfloat16};
 inline constexpr DType kIndices[] = {DType::int32, DType::int64};

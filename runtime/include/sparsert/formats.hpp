@@ -191,6 +191,15 @@ Bsr to_bsr(const Tensor& dense, Block block, DType index_dtype = DType::int32, c
 Nm to_nm(const Csr& a, int n, int m, const Stream& stream = {});
 Nm to_nm(const Tensor& dense, int n, int m, const Stream& stream = {});
 
+/// A 2:4 matrix as the sparse tensor cores' instructions take it: two values for every four columns, and for these
+/// four bits of metadata, the lower two the first value's place. A slot that was empty holds a zero, which multiplies.
+struct SparseTensorCoreLayout {
+  Tensor values;    ///< (rows, 2 · groups), groups being cols / 4 rounded up
+  Tensor metadata;  ///< (rows, groups / 2 rounded up), uint8, the lower four bits the earlier group
+};
+/// Throws `Error{invalid_argument}` for another n and m. Made on the CPU; the result is where the matrix is.
+SparseTensorCoreLayout to_sparse_tensor_cores(const Nm& a);
+
 Bitmap to_bitmap(const Csr& a, const Stream& stream = {});
 Bitmap to_bitmap(const Tensor& dense, DType index_dtype = DType::int32, const Stream& stream = {});
 

@@ -40,11 +40,12 @@ Csr spgemm(const Csr& a, const Csr& b, const SpgemmOptions& options = {}, const 
 /// A + B, both sparse, of any dtype: entries of both are added, all others copied.
 Csr add(const Csr& a, const Csr& b, const Stream& stream = {});
 
-// The other formats multiply by way of CSR, with its bits.
+/// Block-sparse times dense, and the layer: the bits of spmm with every element of a block as an entry.
+Tensor spmm(const Bsr& a, const Tensor& b, const SpmmOptions& options = {}, const Stream& stream = {});
+Tensor linear(const Tensor& x, const Bsr& w, const LinearOptions& options = {}, const Stream& stream = {});
+
+// These formats multiply by way of CSR, with its bits.
 inline Tensor spmm(const Csc& a, const Tensor& b, const SpmmOptions& options = {}, const Stream& stream = {}) {
-  return spmm(a.to_csr(stream), b, options, stream);
-}
-inline Tensor spmm(const Bsr& a, const Tensor& b, const SpmmOptions& options = {}, const Stream& stream = {}) {
   return spmm(a.to_csr(stream), b, options, stream);
 }
 inline Tensor spmm(const Nm& a, const Tensor& b, const SpmmOptions& options = {}, const Stream& stream = {}) {
