@@ -64,12 +64,6 @@ Tensor with_matrix(const char* op, const char* argument, nb::handle matrix, Prod
       return product(shared.plan);
     });
   }
-  if constexpr (requires(const Bsr& bsr) { product(bsr); }) {
-    if (nb::isinstance<Bsr>(matrix)) {
-      const Bsr& bsr = nb::cast<const Bsr&>(matrix);
-      return unlocked([&] { return product(bsr); });
-    }
-  }
   if (const std::optional<Csr> csr = csr_of(matrix)) return unlocked([&] { return product(*csr); });
   not_a_matrix(op, argument, matrix);
 }
@@ -85,6 +79,10 @@ TensorObject spmm_of(const MatrixLike& a, const ArrayLike& b, const std::optiona
   const Tensor dense = as_tensor("spmm", "b", b);
   Operands operands("spmm", bias, out);
   const SpmmOptions options{operands.bias(), relu, alpha, beta, operands.out(), as_order("spmm", order)};
+  if (nb::isinstance<Bsr>(a)) {
+    const Bsr& blocks = nb::cast<const Bsr&>(a);
+    return named_or_new(out, unlocked([&] { return spmm(blocks, dense, options); }));
+  }
   return named_or_new(out,
                       with_matrix("spmm", "a", a, [&](const auto& matrix) { return spmm(matrix, dense, options); }));
 }
@@ -94,6 +92,10 @@ TensorObject linear_of(const ArrayLike& x, const WeightLike& w, const std::optio
   const Tensor dense = as_tensor("linear", "x", x);
   Operands operands("linear", bias, out);
   const LinearOptions options{operands.bias(), relu, operands.out(), as_order("linear", order)};
+  if (nb::isinstance<Bsr>(w)) {
+    const Bsr& blocks = nb::cast<const Bsr&>(w);
+    return named_or_new(out, unlocked([&] { return linear(dense, blocks, options); }));
+  }
   if (is_sparse(w)) {
     return named_or_new(
         out, with_matrix("linear", "w", w, [&](const auto& matrix) { return linear(dense, matrix, options); }));
