@@ -4,6 +4,7 @@
 
 #include "runtime/files/bytes.hpp"
 #include "runtime/files/hdf5_file.hpp"
+#include "runtime/files/hdf5_heap.hpp"
 #include "runtime/files/names.hpp"
 #include "runtime/files/utf8.hpp"
 
@@ -108,11 +109,11 @@ Datatype File::datatype(Range data) {
   Datatype type;
   type.bytes = static_cast<std::uint32_t>(fields.number(4));
   if (type.bytes == 0) window_.fail(data.begin, "a type has 0 bytes");
-  static constexpr std::array<const char*, 11> kNames{"integer",     "float",           "time",     "text",
+  static constexpr std::array<const char*, 12> kNames{"integer",     "float",           "time",     "text",
                                                       "bits",        "opaque",          "compound", "reference",
-                                                      "enumeration", "variable length", "array"};
+                                                      "enumeration", "variable length", "array",    "complex"};
   const auto kind = static_cast<std::size_t>(first & 15);
-  if (kind >= kNames.size() || first >> 4 == 0 || first >> 4 > 4)
+  if (kind >= kNames.size() || first >> 4 == 0 || first >> 4 > 5)
     window_.fail(data.begin, "a type is of class " + std::to_string(kind) + ", version " + std::to_string(first >> 4));
   type.name = kNames[kind];
   switch (kind) {
@@ -410,7 +411,18 @@ std::vector<Attribute> File::attributes(const Object& object) {
     fields.skip(1);
     const std::uint64_t flags = fields.number(1);
     if ((flags & 1) != 0) fields.skip(2);
-    if (fields.number(8) != kUndefined) window_.fail(message.data.begin, "attributes in a heap, which are not read");
+    const std::uint64_t heap = fields.number(8);
+    const std::uint64_t index = fields.number(8);
+    if (heap == kUndefined) continue;
+    constexpr unsigned kAttributesByName = 8;
+    constexpr std::uint64_t kIdentifier = 8;
+    FractalHeap objects(window_, heap);
+    each_record(window_, index, kAttributesByName, [&](Range record) {
+      if (record.size() < kIdentifier) window_.fail(record.begin, "a record of an attribute is too short");
+      const Range place = objects.find({record.begin, record.begin + kIdentifier});
+      count_header_bytes(place);
+      out.push_back(attribute(place));
+    });
   }
   return out;
 }

@@ -193,10 +193,10 @@ Cases patched_cases() {
   patch("a dimension of 2^62", kSpace + 8, 8, std::uint64_t{1} << 62, "is too large");
   patch("a dimension of 2^63", kSpace + 8, 8, std::uint64_t{1} << 63, "a dimension is 9223372036854775808");
   patch("a dimension of 2^64 - 1", kSpace + 8, 8, kUndefined, "a dimension is 18446744073709551615");
-  patch("a type of class 11", kType, 1, 0x1b, "is of class 11");
+  patch("a type of class 12", kType, 1, 0x1c, "is of class 12");
   patch("a type of class 15", kType, 1, 0x1f, "is of class 15");
   patch("a type of version 0", kType, 1, 0x01, "version 0");
-  patch("a type of version 5", kType, 1, 0x51, "version 5");
+  patch("a type of version 6", kType, 1, 0x61, "version 6");
   patch("a type of 0 bytes", kType + 4, 4, 0, "a type has 0 bytes");
   patch("a layout of class 3", kLayout + 1, 1, 3, "a virtual dataset");
   patch("a layout of class 4", kLayout + 1, 1, 4, "has a layout of class 4");

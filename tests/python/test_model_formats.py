@@ -149,8 +149,11 @@ def test_hdf5(tmp_path, random):
             for name, array in arrays.items():
                 chunked = {"chunks": (33, 21), "compression": "gzip", "shuffle": True, "fletcher32": True}
                 out.create_dataset(name, data=array, **(chunked if "chunked" in name else {}))
+            for i in range(20):
+                out.attrs[f"note{i}"] = f"text {i}"  # so many that newer files keep them in a heap
         state = sp.load(tmp_path / "m.h5")
         assert set(state.keys()) == set(arrays)
+        assert state.metadata["note19"] == "text 19"
         for name, array in arrays.items():
             same(state[name], array)
 
