@@ -69,6 +69,8 @@ std::vector<Case> all_cases();
 // One function per family of operations, in bench/cases/<family>.cpp.
 void add_relu_cases(std::vector<Case>& cases);
 void add_prune_cases(std::vector<Case>& cases);
+void add_n_m_cases(std::vector<Case>& cases);
+void add_gradient_cases(std::vector<Case>& cases);
 void add_topk_cases(std::vector<Case>& cases);
 void add_to_csr_cases(std::vector<Case>& cases);
 void add_product_cases(std::vector<Case>& cases);

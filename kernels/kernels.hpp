@@ -4,12 +4,15 @@
 // An operation never validates, never allocates its outputs, and writes every element of them.
 #pragma once
 
+#include "kernels/contract/activation.hpp"
 #include "kernels/contract/attention.hpp"
 #include "kernels/contract/bsr.hpp"
 #include "kernels/contract/elementwise.hpp"
 #include "kernels/contract/embedding.hpp"
 #include "kernels/contract/formats.hpp"
+#include "kernels/contract/gradient.hpp"
 #include "kernels/contract/matmul.hpp"
+#include "kernels/contract/prune.hpp"
 #include "kernels/contract/reduce.hpp"
 #include "kernels/contract/sddmm.hpp"
 #include "kernels/contract/softmax.hpp"

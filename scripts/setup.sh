@@ -9,7 +9,7 @@ packages=(g++ cmake ninja-build ccache git pkg-config python3 python3-venv pytho
           libhwy-dev libtbb-dev nlohmann-json3-dev libcli11-dev zlib1g-dev libboost-context-dev libgtest-dev)
 modules=(nanobind numpy safetensors)
 if [ "${1:-}" = test ]; then
-  packages+=(clang clang-format clang-tidy libclang-rt-14-dev libopenblas0-pthread file strace)
+  packages+=(clang clang-format clang-tidy libclang-rt-14-dev libopenblas0-pthread openmpi-bin file strace)
   modules+=("pip>=23.1" pytest hypothesis jsonschema scipy ml_dtypes onnx h5py scikit-build-core mypy)
 fi
 

@@ -5,6 +5,8 @@
 #include <iomanip>
 #include <iostream>
 #include <memory>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,10 +23,49 @@ struct Options {
   std::string in;
   std::string out;
   std::string method = "magnitude";
-  double amount = 0;
+  double amount = -1;  // not given
   std::string scope = "layer";
   std::vector<std::string> exclude;
+  std::string pattern = "2:4";
+  std::string block = "4x4";
+  int axis = 0;
+  std::string norm = "2";
+  std::int64_t width = 1;
+  std::uint64_t seed = 0;
+  std::string inputs;
+  std::string budget = "uniform";
+  bool dense = false;
 };
+
+/// "AxB" or "A:B" as two numbers.
+std::pair<std::int64_t, std::int64_t> two_numbers(const std::string& text, char between, const char* option) {
+  std::size_t used = 0;
+  try {
+    const std::int64_t first = std::stoll(text, &used);
+    if (used < text.size() && text[used] == between) {
+      const std::string rest = text.substr(used + 1);
+      const std::int64_t second = std::stoll(rest, &used);
+      if (used == rest.size()) return {first, second};
+    }
+  } catch (const std::logic_error&) {
+  }
+  throw Error(ErrorCode::invalid_argument,
+              std::string("prune: ") + option + " is " + text + ", expected two numbers with " + between + " between");
+}
+
+prune::Norm norm_of(const std::string& name) {
+  if (name == "1") return prune::Norm::l1;
+  return name == "2" ? prune::Norm::l2 : prune::Norm::max;
+}
+
+/// Norms of a weight's inputs: a vector of them, or rows of activations to make them of.
+Tensor input_norms(const StateDict& inputs, const std::string& weight) {
+  const Tensor& given = inputs.at(weight);
+  if (given.rank() == 1) return given;
+  prune::InputNorms norms;
+  norms.add(given);
+  return norms.norms();
+}
 
 /// A tensor of the model, and why it is left alone, if it is.
 struct Choice {
@@ -55,18 +96,62 @@ std::vector<Choice> choose(const StateDict& state, const std::vector<std::string
   return choices;
 }
 
+/// One tensor by itself.
+Tensor pruned_alone(const std::string& name, const Tensor& x, double amount, const Options& options,
+                    const StateDict& inputs) {
+  if (options.method == "magnitude") return prune::magnitude(x, amount);
+  if (options.method == "random") return prune::random(x, amount, options.seed);
+  if (options.method == "n_m") {
+    const auto [n, m] = two_numbers(options.pattern, ':', "--pattern");
+    return prune::n_m(x, static_cast<int>(n), static_cast<int>(m));
+  }
+  if (options.method == "block") {
+    const auto [rows, cols] = two_numbers(options.block, 'x', "--block");
+    return prune::block(x, {rows, cols}, amount, norm_of(options.norm));
+  }
+  if (options.method == "structured") {
+    return prune::structured(x, amount, {options.axis, norm_of(options.norm), options.width});
+  }
+  require(x.rank() == 2, [&] { return "prune: " + name + " has not two dimensions, which wanda takes"; });
+  const Tensor norms = input_norms(inputs, name);
+  return prune::wanda(x, norms, amount, options.scope == "layer" ? prune::Group::row : prune::Group::tensor);
+}
+
+/// The amount of each chosen tensor.
+std::vector<double> amounts_of(const StateDict& state, const std::vector<std::size_t>& chosen, const Options& options) {
+  std::vector<prune::Layer> layers;
+  for (const std::size_t i : chosen) layers.push_back({state.entries()[i].first, state.entries()[i].second.shape()});
+  std::vector<double> amounts(chosen.size(), options.amount);
+  if (options.budget == "erk") {
+    const prune::Budget budget = prune::erk_budget(layers, options.amount);
+    for (std::size_t i = 0; i < amounts.size(); ++i) amounts[i] = budget[i].second;
+  }
+  return amounts;
+}
+
 /// The chosen tensors, pruned, in the order of `chosen`.
 std::vector<Tensor> pruned(const StateDict& state, const std::vector<std::size_t>& chosen, const Options& options) {
   std::vector<Tensor> out;
   if (options.scope == "global") {
+    require(options.method == "magnitude" || options.method == "block",
+            [] { return std::string("prune: --scope global takes the methods magnitude and block"); });
     prune::NamedTensors all;
     for (const std::size_t i : chosen) all.push_back(state.entries()[i]);
-    for (auto& entry : prune::global_magnitude(all, options.amount)) out.push_back(std::move(entry.second));
+    const auto [rows, cols] = two_numbers(options.block, 'x', "--block");
+    auto result = options.method == "magnitude"
+                      ? prune::global_magnitude(all, options.amount)
+                      : prune::global_block(all, {rows, cols}, options.amount, norm_of(options.norm));
+    for (auto& entry : result) out.push_back(std::move(entry.second));
     return out;
   }
+  require(options.method != "wanda" || !options.inputs.empty(),
+          [] { return std::string("prune: wanda needs --inputs, a file with the norms or the rows of each input"); });
+  const StateDict inputs = options.inputs.empty() ? StateDict() : load(options.inputs);
+  const std::vector<double> amounts = amounts_of(state, chosen, options);
   Progress progress("pruning tensor", chosen.size());
-  for (const std::size_t i : chosen) {
-    out.push_back(prune::magnitude(state.entries()[i].second, options.amount));
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const auto& [name, tensor] = state.entries()[chosen[i]];
+    out.push_back(pruned_alone(name, tensor, amounts[i], options, inputs));
     progress.advance();
   }
   return out;
@@ -144,12 +229,26 @@ void print_left(const StateDict& state, const std::vector<Choice>& choices) {
   if (!reasons.empty()) std::cout << "left alone in all: " << counted(elements, "element") << "\n";
 }
 
-void print_bytes(const Account& total, std::uint64_t bytes_before, std::uint64_t bytes_after) {
+/// How the zeros left the file, or why they did not.
+std::string how_packed(const std::vector<PackedTensor>& packed, bool dense) {
+  if (dense) return "dense: zeros are stored, as --dense asks";
+  std::string text;
+  for (const char* encoding : {"bitmap", "csr", "nm"}) {
+    const auto count = std::count_if(packed.begin(), packed.end(),
+                                     [&](const PackedTensor& tensor) { return tensor.encoding == encoding; });
+    if (count == 0) continue;
+    text += (text.empty() ? "" : ", ") + counted(static_cast<std::uint64_t>(count), "tensor") + " as " + encoding;
+  }
+  return text.empty() ? "dense: zeros are stored, since no tensor takes fewer bytes without"
+                      : "without zeros: " + text + "; `load` expands them";
+}
+
+void print_bytes(const Account& total, std::uint64_t bytes_before, std::uint64_t bytes_after, const std::string& how) {
   std::cout << "pruned: " << grouped(total.elements) << " elements, zeros "
             << percent(ratio(total.zeros_before, total.elements)) << " before, "
             << percent(ratio(total.zeros_after, total.elements)) << " after\n"
-            << "file: " << grouped(bytes_before) << " bytes before, " << grouped(bytes_after)
-            << " bytes after (dense: zeros are stored, so it is no smaller)\n"
+            << "file: " << grouped(bytes_before) << " bytes before, " << grouped(bytes_after) << " bytes after (" << how
+            << ")\n"
             << "as CSR: the pruned tensors would take " << grouped(total.csr_bytes) << " bytes instead of "
             << grouped(total.dense_bytes) << " (" << percent(ratio(total.csr_bytes, total.dense_bytes))
             << "; 32-bit indices)\n";
@@ -181,11 +280,12 @@ int run(const Options& options) {
     total += accounts.back();
     result.insert(name, tensors[next++]);
   }
-  save(options.out, result);
+  std::vector<PackedTensor> packed;
+  save(options.out, options.dense ? result : pack_zeros(result, &packed));
   print_tensors(state, chosen, accounts);
   std::cout << '\n';
   print_left(state, choices);
-  print_bytes(total, bytes_before, std::filesystem::file_size(options.out));
+  print_bytes(total, bytes_before, std::filesystem::file_size(options.out), how_packed(packed, options.dense));
   return kSuccess;
 }
 
@@ -195,14 +295,34 @@ Action declare_prune(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("IN", options->in, "a model file, or a folder that holds one")->required();
   app.add_option("-o,--out", options->out, "where to write the pruned model")->required()->check(safetensors_name());
-  app.add_option("--method", options->method, "magnitude: the smallest absolute values go")
-      ->check(CLI::IsMember({"magnitude"}))
+  app.add_option("--method", options->method,
+                 "magnitude, random, n_m, block, structured (whole slices), or wanda (magnitude times input norm)")
+      ->check(CLI::IsMember({"magnitude", "random", "n_m", "block", "structured", "wanda"}))
       ->capture_default_str();
-  app.add_option("--amount", options->amount, "share of the elements to set to zero")->required()->check(share());
+  app.add_option("--amount", options->amount, "share of the elements to set to zero; n_m needs none")->check(share());
   app.add_option("--scope", options->scope, "layer: that share of each tensor; global: of all together")
       ->check(CLI::IsMember({"layer", "global"}))
       ->capture_default_str();
   app.add_option("--exclude", options->exclude, "globs of tensors to leave alone");
+  app.add_option("--pattern", options->pattern, "n_m: how many of how many stay")->capture_default_str();
+  app.add_option("--block", options->block, "block: rows x columns")->capture_default_str();
+  app.add_option("--axis", options->axis, "structured: which dimension's slices")->capture_default_str();
+  app.add_option("--width", options->width, "structured: neighbors that go together, as in a head")
+      ->capture_default_str();
+  app.add_option("--norm", options->norm, "block, structured: what they are ranked by")
+      ->check(CLI::IsMember({"1", "2", "inf"}))
+      ->capture_default_str();
+  app.add_option("--seed", options->seed, "random: the same entries for the same seed")->capture_default_str();
+  app.add_option(
+      "--inputs", options->inputs,
+      "wanda: a model file with the inputs' norms (in), or rows of inputs (n, in), under the weights' names");
+  app.add_option("--budget", options->budget, "how the amount is shared out: uniform, or erk (small layers keep more)")
+      ->check(CLI::IsMember({"uniform", "erk"}))
+      ->capture_default_str();
+  app.add_flag("--dense", options->dense, "store every zero, for readers that do not know the packed encoding");
+  app.parse_complete_callback([options] {
+    if (options->amount < 0 && options->method != "n_m") throw CLI::RequiredError("--amount");
+  });
   return [options] { return run(*options); };
 }
 

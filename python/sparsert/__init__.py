@@ -1,11 +1,16 @@
 """sparsert: a sparse compute runtime for deep learning, with the same bits on CPU and GPU."""
 
+from typing import TYPE_CHECKING
+
 from . import attention as attention
 from . import cuda as cuda
+from . import dist as dist
 from . import features as features
+from . import gradient as gradient
 from . import prune as prune
 from . import typing as typing
 from ._sparsert import (
+    ActivationStatistics,
     Advice,
     Bitmap,
     Bsr,
@@ -13,6 +18,8 @@ from ._sparsert import (
     Csc,
     Csr,
     FileInfo,
+    LowRank,
+    LowRankSparse,
     Nm,
     Plan,
     StateDict,
@@ -35,9 +42,14 @@ from ._sparsert import (
     from_scipy,
     get_num_threads,
     inspect_file,
+    lapack_library,
+    leaky_relu,
+    leaky_relu_backward,
     linear,
     linear_backward,
     load,
+    lowrank,
+    lowrank_sparse,
     matmul,
     multiply,
     power,
@@ -46,6 +58,8 @@ from ._sparsert import (
     relu,
     relu_,
     relu_backward,
+    relu_to_bitmap,
+    relu_to_csr,
     row_sums,
     save,
     scale_columns,
@@ -61,6 +75,8 @@ from ._sparsert import (
     spmm_backward,
     spmm_transposed,
     spmv,
+    squared_relu,
+    squared_relu_backward,
     subtract,
     tensor,
     to_bitmap,
@@ -70,6 +86,7 @@ from ._sparsert import (
     to_csr,
     to_nm,
     topk,
+    topk_activation,
     transpose,
     write_matrix_market,
     zeros,
@@ -78,6 +95,7 @@ from ._torch import from_torch, to_torch
 from .errors import CommError, DeviceLost, DeviceUnavailable, FileError
 
 __all__ = [
+    "ActivationStatistics",
     "Advice",
     "Bitmap",
     "Bsr",
@@ -89,6 +107,8 @@ __all__ = [
     "DeviceUnavailable",
     "FileError",
     "FileInfo",
+    "LowRank",
+    "LowRankSparse",
     "Nm",
     "Plan",
     "StateDict",
@@ -106,6 +126,7 @@ __all__ = [
     "default_device",
     "default_device_reason",
     "devices",
+    "dist",
     "embedding_bag",
     "embedding_bag_backward",
     "equal",
@@ -114,10 +135,16 @@ __all__ = [
     "from_scipy",
     "from_torch",
     "get_num_threads",
+    "gradient",
     "inspect_file",
+    "lapack_library",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear",
     "linear_backward",
     "load",
+    "lowrank",
+    "lowrank_sparse",
     "matmul",
     "multiply",
     "power",
@@ -127,6 +154,8 @@ __all__ = [
     "relu",
     "relu_",
     "relu_backward",
+    "relu_to_bitmap",
+    "relu_to_csr",
     "row_sums",
     "save",
     "scale_columns",
@@ -142,6 +171,8 @@ __all__ = [
     "spmm_backward",
     "spmm_transposed",
     "spmv",
+    "squared_relu",
+    "squared_relu_backward",
     "subtract",
     "tensor",
     "to_bitmap",
@@ -152,8 +183,19 @@ __all__ = [
     "to_nm",
     "to_torch",
     "topk",
+    "topk_activation",
     "transpose",
     "typing",
     "write_matrix_market",
     "zeros",
 ]
+
+if not TYPE_CHECKING:  # type checkers would take any name for a known one
+
+    def __getattr__(name: str) -> object:
+        """`sparsert.torch` is imported when it is first used: PyTorch need not be there."""
+        if name == "torch":
+            import importlib
+
+            return importlib.import_module(".torch", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -218,9 +218,11 @@ def relu_(x: T) -> T:
     `relu` written over x, a tensor or a contiguous array; returns x. ValueError for read-only memory.
     """
 
-def relu_backward(grad: sparsert.typing.ArrayLike, x: sparsert.typing.ArrayLike) -> Tensor:
+def relu_backward(grad: sparsert.typing.ArrayLike, x: Csr | Bitmap | sparsert.typing.ArrayLike) -> Any:
     """
     grad where x > 0, 0 where x <= 0, NaN where x is NaN. Same shape, dtype and device.
+
+    With what `relu_to_csr` or `relu_to_bitmap` gave for x: the same on its pattern, as sparse as that is.
     """
 
 class Csr:
@@ -867,7 +869,7 @@ def spmm(a: sparsert.typing.MatrixLike, b: sparsert.typing.ArrayLike, bias: spar
     operands that do not fit, NotImplementedError for a dtype that products lack.
     """
 
-def linear(x: sparsert.typing.ArrayLike, w: sparsert.typing.WeightLike, bias: sparsert.typing.ArrayLike | None = None, relu: bool = False, out: sparsert.typing.Output | None = None, order: sparsert.typing.Order = 'canonical') -> Tensor:
+def linear(x: sparsert.typing.Convertible, w: sparsert.typing.WeightLike, bias: sparsert.typing.ArrayLike | None = None, relu: bool = False, out: sparsert.typing.Output | None = None, order: sparsert.typing.Order = 'canonical') -> Tensor:
     """
     act(x * W^T + bias), the deep-learning layer: x (batch, in), W (out, in) sparse or dense, bias (out).
 
@@ -1000,7 +1002,48 @@ def features_hashing(texts: Sequence[str], size: int) -> Csr: ...
 
 def features_from_triples(rows: sparsert.typing.ArrayLike, columns: sparsert.typing.ArrayLike, values: sparsert.typing.ArrayLike, shape: sparsert.typing.ShapeLike | None = None) -> Csr: ...
 
-def prune_magnitude(x: sparsert.typing.ArrayLike, amount: float) -> Tensor: ...
+def prune_magnitude(x: sparsert.typing.ArrayLike, amount: float, group: str) -> Tensor: ...
+
+def prune_random(arg0: sparsert.typing.ArrayLike, arg1: float, arg2: int, /) -> Tensor: ...
+
+def prune_n_m(arg0: sparsert.typing.ArrayLike, arg1: int, arg2: int, arg3: int, /) -> Tensor: ...
+
+def prune_block(arg0: sparsert.typing.ArrayLike, arg1: tuple[int, int], arg2: float, arg3: str, /) -> Tensor: ...
+
+def prune_global_block(arg0: Sequence[tuple[str, sparsert.typing.ArrayLike]], arg1: tuple[int, int], arg2: float, arg3: str, /) -> list[tuple[str, Tensor]]: ...
+
+def prune_block_norms(arg0: sparsert.typing.ArrayLike, arg1: tuple[int, int], arg2: str, /) -> Tensor: ...
+
+def prune_structured(arg0: sparsert.typing.ArrayLike, arg1: float, arg2: int, arg3: str, arg4: int, /) -> Tensor: ...
+
+def prune_kept_slices(arg0: sparsert.typing.ArrayLike, arg1: float, arg2: int, arg3: str, arg4: int, /) -> Tensor: ...
+
+def prune_take(arg0: sparsert.typing.ArrayLike, arg1: sparsert.typing.ArrayLike, arg2: int, /) -> Tensor: ...
+
+def prune_wanda(arg0: sparsert.typing.ArrayLike, arg1: sparsert.typing.ArrayLike, arg2: float, arg3: str, /) -> Tensor: ...
+
+def prune_soft_threshold(arg0: sparsert.typing.ArrayLike, arg1: float, /) -> Tensor: ...
+
+def prune_hard_threshold(arg0: sparsert.typing.ArrayLike, arg1: float, /) -> Tensor: ...
+
+def prune_group_soft_threshold(arg0: sparsert.typing.ArrayLike, arg1: float, arg2: int, /) -> Tensor: ...
+
+class InputNorms:
+    """Norms of a layer's inputs over a calibration run, for `prune.wanda`."""
+
+    def __init__(self) -> None: ...
+
+    def add(self, batch: sparsert.typing.ArrayLike) -> None:
+        """Adds a batch (n, in); all have one number of columns and one device."""
+
+    def norms(self) -> Tensor:
+        """
+        sqrt of each column's sum of squares: (in), float64. ValueError before any batch.
+        """
+
+    @property
+    def rows(self) -> int:
+        """Rows added so far."""
 
 def prune_global_magnitude(tensors: Sequence[tuple[str, sparsert.typing.ArrayLike]], amount: float) -> list[tuple[str, Tensor]]: ...
 
@@ -1130,6 +1173,281 @@ def mask_load(path: str | os.PathLike) -> Mask: ...
 def attend(q: sparsert.typing.ArrayLike, k: sparsert.typing.ArrayLike, v: sparsert.typing.ArrayLike, mask: Mask | None, scale: float | None, bias: sparsert.typing.ArrayLike | None, out: sparsert.typing.Output | None, order: sparsert.typing.Order) -> tuple[Any, Tensor]: ...
 
 def attend_backward(grad: sparsert.typing.ArrayLike, q: sparsert.typing.ArrayLike, k: sparsert.typing.ArrayLike, v: sparsert.typing.ArrayLike, mask: Mask | None, scale: float | None, bias: sparsert.typing.ArrayLike | None, order: sparsert.typing.Order) -> tuple[Tensor, Tensor, Tensor]: ...
+
+def schedule_one_shot(arg0: int, arg1: int, arg2: float, /) -> float: ...
+
+def schedule_stepwise(arg0: int, arg1: Sequence[tuple[int, float]], /) -> float: ...
+
+def schedule_linear(arg0: int, arg1: int, arg2: int, arg3: float, arg4: float, /) -> float: ...
+
+def schedule_cubic(arg0: int, arg1: int, arg2: int, arg3: float, arg4: float, /) -> float: ...
+
+def schedule_cosine(arg0: int, arg1: int, arg2: int, arg3: float, arg4: float, /) -> float: ...
+
+def budget_uniform(arg0: Sequence[tuple[str, Sequence[int]]], arg1: float, arg2: Sequence[str], /) -> list[tuple[str, float]]: ...
+
+def budget_erk(arg0: Sequence[tuple[str, Sequence[int]]], arg1: float, arg2: Sequence[str], /) -> list[tuple[str, float]]: ...
+
+def budget_sensitivity(arg0: Sequence[tuple[str, Sequence[int], Sequence[tuple[float, float]]]], arg1: float, /) -> list[tuple[str, float]]: ...
+
+class DynamicSparse:
+    """
+    Dynamic sparse training: a weight (Csr) with round(density * elements) entries, always.
+
+    Each step drops the smallest entries and grows as many elsewhere, which start as stored zeros: where the
+    gradient is largest (`rigl`), or at random (`set`). The pattern is the same for one seed on every device.
+    """
+
+    def __init__(self, w: sparsert.typing.ArrayLike, density: float, method: str = 'rigl', seed: int = 0, *, fraction: float = 0.3, pattern: str = 'magnitude', index_dtype: sparsert.typing.DTypeLike | None = None) -> None: ...
+
+    @property
+    def weight(self) -> Csr:
+        """
+        The matrix. A step makes a new one; setting takes one of the same shape and number of entries.
+        """
+
+    @weight.setter
+    def weight(self, arg: Csr, /) -> None: ...
+
+    @property
+    def fraction(self) -> float:
+        """Share of the entries that a step drops and grows."""
+
+    @fraction.setter
+    def fraction(self, arg: float, /) -> None: ...
+
+    @property
+    def steps(self) -> int:
+        """
+        Steps so far, the generator's counter: set it when a saved run goes on.
+        """
+
+    @steps.setter
+    def steps(self, arg: int, /) -> None: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def step(self, dense_grad: sparsert.typing.ArrayLike | None = None, state: Sequence[sparsert.typing.ArrayLike] = []) -> list[Tensor]:
+        """
+        One drop-and-grow. `state` are arrays of one value per entry, such as an optimizer's moments: returned
+        moved with their entries, 0 for those that grew. `set` reads no gradient.
+        """
+
+class LowRank:
+    """x as u @ v: u (m, rank) and v (rank, n)."""
+
+    @property
+    def u(self) -> Tensor: ...
+
+    @property
+    def v(self) -> Tensor: ...
+
+    @property
+    def singular_values(self) -> Tensor:
+        """(rank), descending, float64."""
+
+    @property
+    def error(self) -> float:
+        """|x - u @ v| / |x|, Frobenius, of the factors as they are stored."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both factors."""
+
+    @property
+    def break_even_rank(self) -> int:
+        """
+        The highest rank at which the factors take less memory and less work than x.
+        """
+
+    def __repr__(self) -> str: ...
+
+class LowRankSparse:
+    """x as u @ v + sparse."""
+
+    @property
+    def low_rank(self) -> LowRank: ...
+
+    @property
+    def sparse(self) -> Csr: ...
+
+    @property
+    def error(self) -> float:
+        """|x - u @ v - sparse| / |x|."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+def lowrank(x: sparsert.typing.ArrayLike, rank: int | None = None, energy: float | None = None, *, method: str = 'full', seed: int = 0) -> LowRank:
+    """
+    The best approximation of a matrix by a rank, or by the smallest rank with a share of the sum of squared singular values.
+
+    `method` is full (LAPACK's gesdd) or randomized (a sketch and two power iterations, for small ranks). Tensors on other
+    devices are brought to the CPU, and the factors sent back. ValueError for NaN or Inf; NotImplementedError where no
+    LAPACK is found (OpenBLAS, MKL, or the file that SPARSERT_LAPACK names).
+    """
+
+def lowrank_sparse(x: sparsert.typing.ArrayLike, amount: float, rank: int | None = None, energy: float | None = None, *, iterations: int = 1, method: str = 'full', seed: int = 0) -> LowRankSparse:
+    """
+    The same beside a sparse remainder, pruned to `amount` zeros by magnitude. More iterations fit each to what the other leaves.
+    """
+
+def lapack_library() -> str:
+    """The LAPACK that is used; empty where none is found."""
+
+class Packet:
+    """What goes on the wire: the entries of each tensor that are sent."""
+
+    def __init__(self, bytes: bytes) -> None:
+        """
+        From a peer's bytes. ValueError that says what is wrong with them, and where.
+        """
+
+    def to_bytes(self) -> bytes:
+        """What is sent."""
+
+    def __bytes__(self) -> bytes: ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the wire, header included."""
+
+    @property
+    def entries(self) -> int:
+        """Entries sent."""
+
+    @property
+    def numel(self) -> int:
+        """Elements of all tensors."""
+
+    @property
+    def density(self) -> float:
+        """entries / numel."""
+
+    @property
+    def k(self) -> int:
+        """Entries asked for."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def wire(self) -> str:
+        """Type of the values."""
+
+    def decompress(self, device: str | None = None) -> dict[str, Tensor]:
+        """Dense tensors by name: what was sent, zeros elsewhere."""
+
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+    def __repr__(self) -> str: ...
+
+class Compressor:
+    """Behind sparsert.gradient.TopK, Threshold and RandomK."""
+
+    def __init__(self, ratio: float, k: int | None, selection: str, threshold: float, error_feedback: bool, momentum: float, scope: str, wire: str, warmup_steps: int, warmup_ratio: float, non_finite: str, seed: int) -> None: ...
+
+    def compress(self, arg: Sequence[tuple[str, sparsert.typing.ArrayLike]], /) -> Packet: ...
+
+    def restore(self, arg: Packet, /) -> None: ...
+
+    def ratio_at(self, arg: int, /) -> float: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def skipped(self) -> int: ...
+
+    def state(self) -> tuple: ...
+
+    def load_state(self, arg0: Sequence[tuple[str, sparsert.typing.ArrayLike]], arg1: Sequence[tuple[str, sparsert.typing.ArrayLike]], arg2: int, /) -> None: ...
+
+class Group:
+    """One rank's side of a group."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def poisoned(self) -> bool:
+        """True after an error: every later collective is one too."""
+
+    @property
+    def traffic(self) -> dict[str, float]:
+        """Bytes, messages, entries and seconds of the last collective."""
+
+    def allreduce(self, packet: Packet) -> dict[str, Tensor]:
+        """
+        The sum of all ranks' packets, dense: entry by entry in ascending rank order, the same bits on every rank.
+
+        CommError, with `rank` and `phase`, on all ranks where one died, stalled or disagreed.
+        """
+
+class LoopbackGroup:
+    """All ranks of a group inside this process."""
+
+    @property
+    def size(self) -> int: ...
+
+    def member(self, rank: int) -> Group:
+        """One rank's side, for a thread of its own."""
+
+    def allreduce(self, packets: Sequence[Packet]) -> dict[str, Tensor]:
+        """
+        One packet of each rank, in order; the sum that every rank has. Errors as of `Group`.
+        """
+
+def dist_loopback(arg0: int, arg1: float, arg2: int, /) -> LoopbackGroup: ...
+
+def dist_mpi(arg0: float, arg1: int, /) -> Group: ...
+
+def dist_sum(arg: Sequence[Packet], /) -> dict[str, Tensor]: ...
+
+def relu_to_csr(x: sparsert.typing.ArrayLike, threshold: float = 0.0, index_dtype: sparsert.typing.DTypeLike | None = None) -> Csr:
+    """
+    ReLU of a matrix as a Csr, without a dense intermediate: what is above the threshold, and NaN.
+    """
+
+def relu_to_bitmap(x: sparsert.typing.ArrayLike, threshold: float = 0.0, index_dtype: sparsert.typing.DTypeLike | None = None) -> Bitmap:
+    """The same as a Bitmap."""
+
+def leaky_relu(x: sparsert.typing.ArrayLike, slope: float = 0.01) -> Tensor:
+    """x above 0, else slope * x; NaN stays."""
+
+def leaky_relu_backward(grad: sparsert.typing.ArrayLike, x: sparsert.typing.ArrayLike, slope: float = 0.01) -> Tensor:
+    """grad where x is above 0, else slope * grad."""
+
+def squared_relu(x: sparsert.typing.ArrayLike) -> Tensor:
+    """max(x, 0) squared; NaN stays."""
+
+def squared_relu_backward(grad: sparsert.typing.ArrayLike, x: sparsert.typing.ArrayLike) -> Tensor:
+    """(x + x) * grad where x is above 0, else 0."""
+
+def topk_activation(x: sparsert.typing.ArrayLike, k: int) -> Tensor:
+    """
+    The k largest magnitudes of each row (the last dimension), zeros elsewhere; ties to the lower index.
+    """
+
+class ActivationStatistics:
+    """How sparse the activations of each layer are over a run."""
+
+    def __init__(self) -> None: ...
+
+    def add(self, layer: str, activations: sparsert.typing.ArrayLike) -> None:
+        """Adds a batch (rows, features) of a layer."""
+
+    def layers(self) -> dict[str, dict]:
+        """
+        By layer: rows, elements, zeros, features, dead (features that were zero in every row) and sparsity.
+        """
 
 class StateDict:
     """

@@ -26,6 +26,11 @@ class FileError(OSError):
 
 
 class CommError(RuntimeError):
-    """A collective that failed: a peer died, stalled or disagreed."""
+    """A collective that failed: a peer died, stalled or disagreed.
+
+    `rank` is whose fault it is, `phase` where: fingerprint, counts, payload or commit; None where that is not known.
+    """
 
     __module__ = "sparsert"
+    rank: "int | None" = None
+    phase: "str | None" = None

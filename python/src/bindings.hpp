@@ -26,7 +26,11 @@ void bind_linalg(nb::module_& module);
 void bind_advise(nb::module_& module);
 void bind_embedding(nb::module_& module);
 void bind_prune(nb::module_& module);
+void bind_activation(nb::module_& module);
 void bind_attention(nb::module_& module);
+void bind_gradient(nb::module_& module);
+void bind_lowrank(nb::module_& module);
+void bind_schedule(nb::module_& module);
 void bind_files(nb::module_& module);
 
 inline bool any_object(PyObject*) noexcept { return true; }

@@ -117,13 +117,24 @@ void bind_elementwise(nb::module_& module) {
       "`relu` written over x, a tensor or a contiguous array; returns x. ValueError for read-only memory.");
   module.def(
       "relu_backward",
-      [](const ArrayLike& grad, const ArrayLike& x) {
+      [](const ArrayLike& grad, nb::object x) -> nb::object {
         const Tensor tensor_grad = as_tensor("relu_backward", "grad", grad);
+        if (nb::isinstance<Csr>(x)) {
+          const Csr& out = nb::cast<const Csr&>(x);
+          return nb::cast(unlocked([&] { return relu_backward(tensor_grad, out); }));
+        }
+        if (nb::isinstance<Bitmap>(x)) {
+          const Bitmap& out = nb::cast<const Bitmap&>(x);
+          return nb::cast(unlocked([&] { return relu_backward(tensor_grad, out); }));
+        }
         const Tensor tensor_x = as_tensor("relu_backward", "x", x);
-        return unlocked([&] { return relu_backward(tensor_grad, tensor_x); });
+        return nb::cast(unlocked([&] { return relu_backward(tensor_grad, tensor_x); }));
       },
       nb::arg("grad"), nb::arg("x"),
-      "grad where x > 0, 0 where x <= 0, NaN where x is NaN. Same shape, dtype and device.");
+      nb::sig("def relu_backward(grad: sparsert.typing.ArrayLike, x: Csr | Bitmap | sparsert.typing.ArrayLike) -> "
+              "typing.Any"),
+      "grad where x > 0, 0 where x <= 0, NaN where x is NaN. Same shape, dtype and device.\n\n"
+      "With what `relu_to_csr` or `relu_to_bitmap` gave for x: the same on its pattern, as sparse as that is.");
 }
 
 }  // namespace sparsert::python

@@ -41,6 +41,12 @@ void check_signals() {
 void translate(const std::exception_ptr& exception, void* own) {
   try {
     std::rethrow_exception(exception);
+  } catch (const dist::GroupError& error) {
+    const auto& known = *static_cast<const Exceptions*>(own);
+    const nb::object instance = known.communication(error.what());
+    instance.attr("rank") = error.rank();
+    instance.attr("phase") = dist::to_string(error.phase());
+    PyErr_SetObject(known.communication.ptr(), instance.ptr());
   } catch (const Error& error) {
     PyErr_SetString(exception_for(*static_cast<const Exceptions*>(own), error.code()), error.what());
   }

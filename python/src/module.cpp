@@ -21,5 +21,9 @@ NB_MODULE(_sparsert, module) {
   bind_embedding(module);
   bind_prune(module);
   bind_attention(module);
+  bind_schedule(module);
+  bind_lowrank(module);
+  bind_gradient(module);
+  bind_activation(module);
   bind_files(module);
 }

@@ -2,6 +2,7 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "bindings.hpp"
 #include "sparse.hpp"
 
 namespace sparsert::python {
@@ -87,11 +88,16 @@ TensorObject spmm_of(const MatrixLike& a, const ArrayLike& b, const std::optiona
                       with_matrix("spmm", "a", a, [&](const auto& matrix) { return spmm(matrix, dense, options); }));
 }
 
-TensorObject linear_of(const ArrayLike& x, const WeightLike& w, const std::optional<ArrayLike>& bias, bool relu,
+TensorObject linear_of(const Convertible& x, const WeightLike& w, const std::optional<ArrayLike>& bias, bool relu,
                        const std::optional<Output>& out, const OrderName& order) {
-  const Tensor dense = as_tensor("linear", "x", x);
   Operands operands("linear", bias, out);
   const LinearOptions options{operands.bias(), relu, operands.out(), as_order("linear", order)};
+  if (nb::isinstance<Csr>(x) || nb::isinstance<Bitmap>(x)) {  // a compressed activation
+    const Tensor weight = as_tensor("linear", "w", w);
+    const Csr activation = nb::isinstance<Csr>(x) ? nb::cast<Csr>(x) : nb::cast<const Bitmap&>(x).to_csr();
+    return named_or_new(out, unlocked([&] { return linear(activation, weight, options); }));
+  }
+  const Tensor dense = as_tensor("linear", "x", x);
   if (nb::isinstance<Bsr>(w)) {
     const Bsr& blocks = nb::cast<const Bsr&>(w);
     return named_or_new(out, unlocked([&] { return linear(dense, blocks, options); }));

@@ -11,7 +11,9 @@
 #include "runtime/files/adapt.hpp"
 #include "runtime/files/format.hpp"
 #include "runtime/files/names.hpp"
+#include "runtime/files/packed.hpp"
 #include "runtime/files/safetensors.hpp"
+#include "sparsert/packed.hpp"
 
 namespace sparsert {
 namespace files {
@@ -232,6 +234,7 @@ StateDict load(const std::filesystem::path& path, const LoadOptions& options) {
   const FileInfo& info = model.info();
   const ModelFile::Impl& impl = *model.impl_;
   return files::with_path(impl.path, [&] {
+    if (info.metadata.contains(kPackedKey)) return files::load_packed(model, options);
     const auto positions = files::selected(info, options);
     const auto names = files::new_names(info, positions, options.rename);
     files::check_selection(info, positions, options.max_bytes);

@@ -94,3 +94,101 @@ def test_bad_topk():
         sp.topk([1.0], 1.0)
     with pytest.raises(NotImplementedError, match="topk: dtype int64"):
         sp.topk([1, 2], 1)
+
+
+def kept_of(scores, amount):
+    """Which of `scores` stay: the lowest go, ties from the highest index."""
+    flat = scores.reshape(-1)
+    order = sorted(range(flat.size), key=lambda i: (flat[i], -i))
+    keep = np.ones(flat.size, bool)
+    keep[order[: int(np.rint(amount * flat.size))]] = False
+    return keep.reshape(scores.shape)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_methods(dtype, device, random):
+    x = random.standard_normal((16, 24)).astype(dtype)
+    wide = np.abs(x.astype(np.float64))
+    tensor = sp.tensor(x, device=device)
+
+    def check(got, keep):
+        assert got.device == device
+        same_bits(got.cpu().numpy(), np.where(keep, x, np.zeros((), dtype)))
+
+    groups = wide.reshape(16, 6, 4)
+    check(sp.prune.n_m(tensor, 2, 4), (np.argsort(np.argsort(-groups, -1, "stable"), -1) < 2).reshape(16, 24))
+    blocks = wide.reshape(4, 4, 6, 4)
+    for norm, scores in [(1, blocks.sum((1, 3))), (2, (blocks**2).sum((1, 3))), (float("inf"), blocks.max((1, 3)))]:
+        keep = kept_of(scores, 0.3).repeat(4, 0).repeat(4, 1)
+        check(sp.prune.block(tensor, (4, 4), 0.3, norm), keep)
+        check(sp.prune.global_block({"x": tensor}, (4, 4), 0.3, norm)["x"], keep)
+    rows = kept_of((wide**2).sum(1), 0.5)
+    check(sp.prune.structured(tensor, 0.5), rows[:, None])
+    heads = kept_of(wide.reshape(16, 6, 4).sum((0, 2)), 0.5).repeat(4)
+    check(sp.prune.structured(tensor, 0.5, axis=-1, norm=1, width=4), heads[None, :])
+    kept = sp.prune.kept_slices(tensor, 0.5, axis=1, norm=1, width=4)
+    same_bits(kept.cpu().numpy(), np.flatnonzero(heads))
+    same_bits(sp.prune.take(tensor, kept, axis=1).cpu().numpy(), x[:, heads])
+
+    norms = sp.prune.InputNorms()
+    inputs = random.standard_normal((10, 24)).astype(dtype)
+    norms.add(sp.tensor(inputs[:4], device=device))
+    norms.add(sp.tensor(inputs[4:], device=device))
+    assert norms.rows == 10
+    same = np.sqrt((inputs.astype(np.float64) ** 2).sum(0))
+    assert np.allclose(norms.norms().cpu().numpy(), same, rtol=1e-12)
+    scores = wide * norms.norms().cpu().numpy()
+    check(sp.prune.wanda(tensor, norms.norms(), 0.5), np.stack([kept_of(row, 0.5) for row in scores]))
+    check(sp.prune.wanda(tensor, norms.norms(), 0.5, group="tensor"), kept_of(scores, 0.5))
+    check(sp.prune.magnitude(tensor, 0.25, group="row"), np.stack([kept_of(row, 0.25) for row in wide]))
+
+
+def test_random_depends_on_the_seed_alone(device):
+    x = np.ones((50, 40), np.float32)
+    got = [sp.prune.random(sp.tensor(x, device=device), 0.3, seed=seed).cpu().numpy() for seed in (0, 0, 1)]
+    assert all((g == 0).sum() == 600 for g in got)
+    same_bits(got[0], got[1])
+    assert (got[0] != got[2]).any()
+    same_bits(got[0], sp.prune.random(x, 0.3).numpy())
+
+
+def test_proximal_steps(device, random):
+    x = random.standard_normal((6, 9)).astype(np.float32)
+    tensor = sp.tensor(x, device=device)
+    lam = np.float32(0.25)
+    soft = np.where(np.abs(x) <= lam, np.float32(0), np.sign(x) * (np.abs(x) - lam))
+    same_bits(sp.prune.soft_threshold(tensor, 0.25).cpu().numpy(), soft)
+    same_bits(sp.prune.hard_threshold(tensor, 0.25).cpu().numpy(), np.where(np.abs(x) <= lam, np.float32(0), x))
+    norms = np.sqrt((x.astype(np.float64) ** 2).sum(1, keepdims=True))
+    group = x * np.maximum(1 - 2.5 / norms, 0)
+    assert np.allclose(sp.prune.group_soft_threshold(tensor, 2.5).cpu().numpy(), group, atol=1e-6)
+
+
+def test_torch_agrees(random):
+    """What torch.nn.utils.prune covers: magnitude and structured pruning of one tensor."""
+    torch = pytest.importorskip("torch")
+    utils = pytest.importorskip("torch.nn.utils.prune")
+    x = random.standard_normal((30, 20)).astype(np.float32)
+    layer = torch.nn.Linear(20, 30, bias=False)
+    for amount in (0.1, 0.5, 0.9):
+        for method, got in [
+            (lambda: utils.l1_unstructured(layer, "weight", amount), sp.prune.magnitude(x, amount)),
+            (lambda: utils.ln_structured(layer, "weight", amount, n=2, dim=0), sp.prune.structured(x, amount)),
+            (lambda: utils.ln_structured(layer, "weight", amount, n=1, dim=1), sp.prune.structured(x, amount, 1, 1)),
+        ]:
+            layer.weight.data.copy_(torch.from_numpy(x))
+            method()
+            utils.remove(layer, "weight")
+            assert np.array_equal(layer.weight.detach().numpy(), got.numpy())
+
+
+def test_bad_methods():
+    x = np.ones((4, 6), np.float32)
+    with pytest.raises(ValueError, match="n_m: got 5:4"):
+        sp.prune.n_m(x, 5, 4)
+    with pytest.raises(ValueError, match="norm is 3, expected 1, 2 or inf"):
+        sp.prune.block(x, (2, 2), 0.5, norm=3)
+    with pytest.raises(ValueError, match="group is column"):
+        sp.prune.magnitude(x, 0.5, group="column")
+    with pytest.raises(NotImplementedError, match="int32"):
+        sp.prune.random(x.astype(np.int32), 0.5)

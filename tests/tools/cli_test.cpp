@@ -295,6 +295,69 @@ TEST_F(Command, GlobalScopeTakesTheSmallestOfAll) {
   EXPECT_EQ(count_nonzero(load(out()).at("small")), 0);
 }
 
+TEST_F(Command, PruneByEveryMethod) {
+  StateDict state;
+  const Tensor weight = equivalence::make_values(equivalence::Values::normal, {64, 48}, DType::float32, 1);
+  const Tensor norms = equivalence::make_values(equivalence::Values::positive, {48}, DType::float32, 2);
+  state.insert("w", weight);
+  const std::string in = (folder_ / "in.safetensors").string();
+  save(in, state);
+  StateDict inputs;
+  inputs.insert("w", norms);
+  const std::string input_file = (folder_ / "inputs.safetensors").string();
+  save(input_file, inputs);
+  const auto pruned = [&](std::vector<std::string> options) {
+    std::vector<std::string> arguments{"prune", in, "-o", out()};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, 0) << result.err;
+    return to_vector<float>(load(out()).at("w"));
+  };
+  EXPECT_EQ(pruned({"--amount", "0.7", "--method", "random", "--seed", "5"}),
+            to_vector<float>(prune::random(weight, 0.7, 5)));
+  EXPECT_EQ(pruned({"--method", "n_m", "--pattern", "1:4"}), to_vector<float>(prune::n_m(weight, 1, 4)));
+  EXPECT_EQ(pruned({"--amount", "0.5", "--method", "block", "--block", "8x4", "--norm", "1"}),
+            to_vector<float>(prune::block(weight, {8, 4}, 0.5, prune::Norm::l1)));
+  EXPECT_EQ(pruned({"--amount", "0.5", "--method", "block", "--scope", "global"}),
+            to_vector<float>(prune::block(weight, {4, 4}, 0.5)));
+  EXPECT_EQ(pruned({"--amount", "0.25", "--method", "structured", "--axis", "1", "--width", "4"}),
+            to_vector<float>(prune::structured(weight, 0.25, {.axis = 1, .width = 4})));
+  EXPECT_EQ(pruned({"--amount", "0.5", "--method", "wanda", "--inputs", input_file}),
+            to_vector<float>(prune::wanda(weight, norms, 0.5)));
+  EXPECT_EQ(pruned({"--amount", "0.5", "--budget", "erk"}), to_vector<float>(prune::magnitude(weight, 0.5)));
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{"--amount", "0.5", "--method", "wanda"},
+                                             {"--amount", "0.5", "--method", "block", "--block", "4"},
+                                             {"--method", "n_m", "--pattern", "5:4"},
+                                             {"--amount", "0.5", "--method", "random", "--scope", "global"}}) {
+    std::vector<std::string> arguments{"prune", in, "-o", out()};
+    arguments.insert(arguments.end(), wrong.begin(), wrong.end());
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, 1);
+    EXPECT_NE(result.err.find("prune"), std::string::npos) << result.err;
+  }
+}
+
+TEST_F(Command, ZerosLeaveTheFile) {
+  StateDict state;
+  state.insert("w", equivalence::make_values(equivalence::Values::normal, {256, 300}, DType::float32, 1));
+  const std::string in = (folder_ / "in.safetensors").string();
+  save(in, state);
+  const auto size_after = [&](std::vector<std::string> options, const char* words) {
+    std::vector<std::string> arguments{"prune", in, "-o", out()};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, 0) << result.err;
+    expect_words(result.out, {words});
+    return static_cast<double>(std::filesystem::file_size(out())) / (4 * 256 * 300);
+  };
+  EXPECT_NEAR(size_after({"--amount", "0.9"}, "1 tensor as bitmap"), 0.1 + 1.0 / 32, 0.01);
+  EXPECT_NEAR(size_after({"--amount", "0.995"}, "1 tensor as csr"), 2 * 0.005, 0.005);
+  EXPECT_NEAR(size_after({"--method", "n_m", "--pattern", "1:16"}, "1 tensor as nm"), (4 + 0.5) / 64, 0.01);
+  EXPECT_NEAR(size_after({"--amount", "0.9", "--dense"}, "as --dense asks"), 1.0, 0.01);
+  EXPECT_NEAR(size_after({"--amount", "0"}, "dense: zeros are stored, since"), 1.0, 0.01);
+}
+
 TEST_F(Command, PruneMayWriteOverItsInput) {
   const std::string in = model();
   ASSERT_EQ(run({"prune", in, "-o", in, "--amount", "1"}).code, 0);

@@ -61,7 +61,10 @@ std::vector<Case> make_grid() {
   add_elementwise_cases(grid);
   add_sparsify_cases(grid);
   add_formats_cases(grid);
+  add_prune_cases(grid);
+  add_activation_cases(grid);
   add_topk_cases(grid);
+  add_gradient_cases(grid);
   add_product_cases(grid);
   add_linalg_cases(grid);
   add_attention_cases(grid);
