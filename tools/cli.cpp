@@ -21,6 +21,15 @@ CLI::Validator safetensors_name() {
       "FILE.safetensors");
 }
 
+CLI::Validator model_name() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const bool is_known = text.ends_with(".safetensors") || text.ends_with(".npz");
+        return is_known ? std::string() : "got \"" + text + "\", expected a name that ends in .safetensors or .npz";
+      },
+      "FILE");
+}
+
 CLI::Validator share() {
   return CLI::Validator(
       [](const std::string& text) {

@@ -32,6 +32,9 @@ Action declare_layers(CLI::App& app);
 /// For options that name an output: it ends in .safetensors.
 CLI::Validator safetensors_name();
 
+/// The same, or .npz.
+CLI::Validator model_name();
+
 /// For options that name a share: a number from 0 to 1.
 CLI::Validator share();
 

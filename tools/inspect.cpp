@@ -24,6 +24,7 @@ constexpr std::size_t kMaxCached = std::size_t{256} << 20;  // of the pool's mem
 
 struct Options {
   std::string path;
+  LoadOptions load;
   bool json = false;
   bool no_density = false;
 };
@@ -176,10 +177,11 @@ void print_text(const FileInfo& info, const Report& report, bool with_density) {
 Action declare_inspect(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("PATH", options->path, "a model file, or a folder that holds one")->required();
+  app.add_option("--select", options->load.select, "which model, where a folder or checkpoint holds several");
   app.add_flag("--json", options->json, "one JSON object (docs/schemas/inspect.schema.json)");
   app.add_flag("--no-density", options->no_density, "do not read the data to count zeros");
   return [options] {
-    const ModelFile model(options->path);
+    const ModelFile model(options->path, options->load);
     const Report report = read(model, !options->no_density);
     (options->json ? print_json : print_text)(model.info(), report, !options->no_density);
     return kSuccess;

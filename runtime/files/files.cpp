@@ -9,17 +9,17 @@
 #include <utility>
 
 #include "runtime/files/adapt.hpp"
+#include "runtime/files/folder.hpp"
 #include "runtime/files/format.hpp"
 #include "runtime/files/names.hpp"
 #include "runtime/files/packed.hpp"
 #include "runtime/files/safetensors.hpp"
+#include "runtime/files/write.hpp"
 #include "sparsert/packed.hpp"
 
 namespace sparsert {
 namespace files {
 namespace {
-
-constexpr std::size_t kMaxListed = 20;  // choices in a message
 
 /// Runs `action`; makes its failed allocations ours.
 template <class Action>
@@ -41,31 +41,6 @@ auto with_path(const std::filesystem::path& path, Action&& action) {
   } catch (const FileError& error) {
     throw FileError(path.string() + ": " + error.what(), error.where());
   }
-}
-
-/// The one safetensors file of a folder.
-std::filesystem::path only_model_in(const std::filesystem::path& folder) {
-  std::vector<std::string> found;
-  std::size_t count = 0;
-  std::error_code code;
-  for (std::filesystem::directory_iterator entry(folder, code), end; !code && entry != end; entry.increment(code)) {
-    const std::string name = entry->path().filename().string();
-    if (name.ends_with(".safetensors.index.json")) {
-      throw FileError("holds a model in several files (" + in_quotes(name) + "), which is not read");
-    }
-    if (!name.ends_with(".safetensors")) continue;
-    if (++count <= kMaxListed) found.push_back(name);
-  }
-  if (code) throw FileError("cannot read the folder: " + code.message());
-  if (count == 0) throw FileError("is a folder without a .safetensors file");
-  if (count > 1) {
-    std::sort(found.begin(), found.end());
-    std::string list;
-    for (const std::string& name : found) list += (list.empty() ? "" : ", ") + in_quotes(name);
-    throw FileError("is a folder with " + std::to_string(count) + " models, expected one; name one of " + list +
-                    (count > kMaxListed ? ", ..." : ""));
-  }
-  return folder / found.front();
 }
 
 /// Throws `Error{invalid_argument}` for a glob that matches no tensor at all.
@@ -196,13 +171,11 @@ struct ModelFile::Impl {
 ModelFile::ModelFile(const std::filesystem::path& path, const LoadOptions& options) {
   std::error_code ignored;  // what cannot be looked at cannot be opened either, which says why
   const bool is_folder = std::filesystem::is_directory(path, ignored);
-  const auto found = is_folder ? files::with_path(path, [&] { return files::only_model_in(path); }) : path;
-  files::with_path(found, [&] {
-    files::Source source{files::Bytes(std::make_shared<const files::InputFile>(found)), {}, {}, &options};
-    source.select = is_folder ? std::string() : options.select;
-    source.root = files::Root::of_file(found, &source.name);
-    impl_ = std::make_unique<Impl>(Impl{files::open_source(source), found});
-    if (impl_->reader->info.path.empty()) impl_->reader->info.path = found;
+  files::with_path(path, [&] {
+    impl_ = std::make_unique<Impl>(
+        Impl{is_folder ? files::open_folder(path, options) : files::open_file(path, options), path});
+    files::check_names(impl_->reader->info);
+    if (impl_->reader->info.path.empty()) impl_->reader->info.path = path;
   });
 }
 
@@ -257,10 +230,17 @@ StateDict load(const std::filesystem::path& path, const LoadOptions& options) {
   });
 }
 
-void save(const std::filesystem::path& path, const StateDict& state) {
+void save(const std::filesystem::path& path, const StateDict& state, const SaveOptions& options) {
   files::with_path(path, [&] {
+    const bool is_npz = path.extension() == ".npz";
+    require(!is_npz || options.max_shard_bytes == 0, [] { return std::string("save: an .npz is one file"); });
+    if (options.max_shard_bytes != 0) return files::write_shards(path, state, options.max_shard_bytes);
     files::OutputFile file(path);
-    files::safetensors::write(file, state);
+    if (is_npz) {
+      files::write_npz(file, state);
+    } else {
+      files::safetensors::write(file, state);
+    }
     file.commit();
   });
 }

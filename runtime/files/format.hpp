@@ -43,6 +43,9 @@ std::span<const Format> formats() noexcept;
 /// Opens a file with the reader that its content asks for. Throws `FileError`, also where no format fits.
 std::unique_ptr<Reader> open_source(const Source& source);
 
+/// Throws `FileError` unless the names are UTF-8 and none is there twice.
+void check_names(const FileInfo& info);
+
 /// True where the content begins with `magic`.
 bool begins_with(const Bytes& bytes, std::string_view magic, std::uint64_t offset = 0);
 

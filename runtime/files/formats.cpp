@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "runtime/files/format.hpp"
+#include "runtime/files/gguf.hpp"
 #include "runtime/files/hdf5.hpp"
 #include "runtime/files/keras_archive.hpp"
+#include "runtime/files/msgpack.hpp"
 #include "runtime/files/names.hpp"
 #include "runtime/files/npy.hpp"
 #include "runtime/files/onnx.hpp"
@@ -26,6 +28,7 @@ constexpr std::array kFormats{
     Format{npy::kNpy, &npy::sniff_npy, &npy::open_npy},
     Format{"keras archive", &keras::sniff_archive, &keras::open_archive},
     Format{npy::kNpz, &npy::sniff_npz, &npy::open_npz},
+    Format{gguf::kFormat, &gguf::sniff, &gguf::open},
     Format{safetensors::kFormat, &safetensors::sniff, &safetensors::open},
     Format{"hdf5", &hdf5::sniff, &hdf5::open},
     Format{tflite::kFormat, &tflite::sniff, &tflite::open},
@@ -34,6 +37,7 @@ constexpr std::array kFormats{
     Format{"onnx tensor", &onnx::sniff_tensor, &onnx::open_tensor},
     Format{"tensorflow graph", &tensorflow::sniff_graph, &tensorflow::open_graph},
     Format{"tensorflow saved model", &tensorflow::sniff_saved_model, &tensorflow::open_saved_model},
+    Format{msgpack::kFormat, &msgpack::sniff, &msgpack::open},
 };
 
 struct Magic {
@@ -42,13 +46,15 @@ struct Magic {
 };
 
 // Containers told apart so that the error says what a file is that no reader takes.
-constexpr std::array<Magic, 3> kNotRead{{
+constexpr std::array<Magic, 2> kNotRead{{
     {{"PK\x03\x04", 4}, "a zip archive of no model"},
     {{"\x80", 1}, "a pickle, but none of PyTorch"},
-    {{"GGUF", 4}, "a GGUF file"},
 }};
 
-/// Names are UTF-8, and none is there twice.
+}  // namespace
+
+std::span<const Format> formats() noexcept { return kFormats; }
+
 void check_names(const FileInfo& info) {
   std::vector<std::string_view> names;
   names.reserve(info.tensors.size());
@@ -62,10 +68,6 @@ void check_names(const FileInfo& info) {
   const auto twice = std::adjacent_find(names.begin(), names.end());
   if (twice != names.end()) throw FileError(info.format + ": has the tensor " + in_quotes(*twice) + " twice");
 }
-
-}  // namespace
-
-std::span<const Format> formats() noexcept { return kFormats; }
 
 SparseTensor Reader::read_sparse(std::size_t position) const {
   throw Error(ErrorCode::internal, "read: tensor " + std::to_string(position) + " is not sparse");
@@ -84,7 +86,6 @@ std::unique_ptr<Reader> open_source(const Source& source) {
     if (reader->info.format.empty()) reader->info.format = format.name;
     require(source.select.empty() || reader->used_selection,
             [&] { return "load: select " + in_quotes(source.select) + ", but the file holds one model"; });
-    check_names(reader->info);
     return reader;
   }
   for (const Magic& magic : kNotRead) {

@@ -157,18 +157,20 @@ class Literal {
   std::size_t at_ = 0;
 };
 
+std::string_view without_order(std::string_view descr) {
+  return descr.substr(!descr.empty() && std::string_view("<>|=").find(descr.front()) != std::string_view::npos ? 1 : 0);
+}
+
 void set_type(Header& header, const Literal& literal) {
   const std::string& descr = header.descr;
-  const bool has_order = !descr.empty() && std::string_view("<>|=").find(descr.front()) != std::string_view::npos;
-  const std::string_view code = std::string_view(descr).substr(has_order ? 1 : 0);
-  const auto found = std::find_if(kCodes.begin(), kCodes.end(), [&](const Code& c) { return c.name == code; });
-  if (found != kCodes.end()) {
-    header.element = found->element;
-    header.big_endian = has_order && descr.front() == '>';
-    if (descr.front() == '|' && bytes_of(*header.element) > 1 && code != "V2") literal.fail("descr has no byte order");
+  const std::string_view code = without_order(descr);
+  if (code.empty()) literal.fail("descr is empty");
+  if (const auto type = element_of(descr)) {
+    header.element = type->first;
+    header.big_endian = type->second;
+    if (descr.front() == '|' && bytes_of(type->first) > 1 && code != "V2") literal.fail("descr has no byte order");
     return;
   }
-  if (code.empty()) literal.fail("descr is empty");
   header.refusal = code.front() == 'O' ? "is an array of Python objects (a pickle), which is never read"
                                        : "has the type " + in_quotes(descr) + ", which is not stored here";
 }
@@ -291,6 +293,13 @@ class NpzReader : public Reader {
 };
 
 }  // namespace
+
+std::optional<std::pair<Element, bool>> element_of(std::string_view descr) {
+  const std::string_view code = without_order(descr);
+  const auto* const found = std::find_if(kCodes.begin(), kCodes.end(), [&](const Code& c) { return c.name == code; });
+  if (found == kCodes.end()) return std::nullopt;
+  return std::pair{found->element, descr.front() == '>'};
+}
 
 Header parse(std::span<const std::byte> head, std::uint64_t place) {
   ByteCursor cursor(kNpy, head, place);

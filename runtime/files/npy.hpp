@@ -2,8 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "runtime/files/element.hpp"
 #include "runtime/files/format.hpp"
@@ -26,6 +29,9 @@ struct Header {
   std::uint64_t data = 0;    ///< bytes in front of the data
   std::uint64_t nbytes = 0;  ///< of the data; 0 where there is no element type
 };
+
+/// The element type of a NumPy type string such as "<f4", and whether it is big-endian; none for one that is not read.
+std::optional<std::pair<Element, bool>> element_of(std::string_view descr);
 
 /// Parses the first bytes of an array: all of it, or at least prefix and longest header. Throws `FileError`.
 Header parse(std::span<const std::byte> head, std::uint64_t place);

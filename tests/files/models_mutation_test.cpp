@@ -1,4 +1,4 @@
-// tests/files/models_mutation_test.cpp — damaged models of ONNX, TensorFlow, TensorFlow Lite and HDF5: each gives a
+// tests/files/models_mutation_test.cpp — damaged models of every format but safetensors: each gives a
 // model or FileError.
 //
 // SPARSERT_MUTATIONS says how many of each format; the quick run is a tenth of the slow one.
@@ -32,6 +32,15 @@ std::vector<Format> formats() {
       {"tflite", {{"sparse.tflite", ""}, {"int8.tflite", ""}, {"float16.tflite", ""}}},
       {"hdf5", {{"h5py.h5", ""}, {"latest.h5", ""}, {"old_keras.h5", ""}}},
       {"keras", {{"model.keras", ""}}},
+      {"torch", {{"../checkpoints/views.pt", ""}, {"../checkpoints/sparse.pt", ""}, {"../checkpoints/script.pt", ""}}},
+      {"torch_legacy",
+       {{"../checkpoints/views_legacy.pt", ""},
+        {"../checkpoints/quantized_legacy.pt", ""},
+        {"../checkpoints/lightning_legacy.pt", ""}}},
+      {"npy", {{"../checkpoints/one.npy", ""}}},
+      {"npz", {{"../checkpoints/arrays.npz", ""}, {"../checkpoints/deflated.npz", ""}}},
+      {"msgpack", {{"../checkpoints/flax.msgpack", ""}, {"../checkpoints/numpy.msgpack", ""}}},
+      {"gguf", {{"../checkpoints/blocks.gguf", ""}}},
   };
 }
 

@@ -342,25 +342,6 @@ TEST(Safetensors, OnlyRegularFilesAreOpened) {
   expect_error(ErrorCode::file, {"cannot open"}, [] { load(""); });
 }
 
-TEST(Safetensors, AFolderHoldsOneModel) {
-  const TemporaryFolder folder;
-  StateDict state;
-  state.insert("a", any_bytes(DType::uint8, {2}));
-  expect_error(ErrorCode::file, {"without a .safetensors file"}, [&] { load(folder.path()); });
-  write_file(folder / "config.json", "{}");
-  save(folder / "model.safetensors", state);
-  EXPECT_TRUE(same(load(folder.path()), state));
-  EXPECT_EQ(inspect_file(folder.path()).path, folder / "model.safetensors");
-  write_file(folder / "model.safetensors.index.json", "{}");
-  expect_error(ErrorCode::file, {"model.safetensors.index.json", "several files"}, [&] { load(folder.path()); });
-  fs::remove(folder / "model.safetensors.index.json");
-  save(folder / "other.safetensors", state);
-  expect_error(ErrorCode::file, {"2 models", "\"model.safetensors\", \"other.safetensors\""},
-               [&] { load(folder.path()); });
-  for (int i = 0; i < 30; ++i) save(folder / (std::to_string(i) + ".safetensors"), state);
-  expect_error(ErrorCode::file, {"32 models", ", ..."}, [&] { load(folder.path()); });
-}
-
 TEST(Save, ReplacesOnlyWhenComplete) {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.safetensors";

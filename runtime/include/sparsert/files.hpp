@@ -154,9 +154,15 @@ FileInfo inspect_file(const std::filesystem::path& path, const LoadOptions& opti
 /// matches no tensor, with close names.
 StateDict load(const std::filesystem::path& path, const LoadOptions& options = {});
 
-/// Writes safetensors: to a temporary file beside `path`, renamed when complete. Throws `FileError`;
-/// `Error{invalid_argument}` for names, metadata or shapes that the format cannot hold.
-void save(const std::filesystem::path& path, const StateDict& state);
+struct SaveOptions {
+  /// Tensors of at most this many bytes to a file, and an index beside the files; 0: one file. For safetensors.
+  std::uint64_t max_shard_bytes = 0;
+};
+
+/// Writes safetensors, or a NumPy archive (without metadata) where the name ends in .npz: to a temporary file beside
+/// `path`, renamed when complete. Throws `FileError`; `Error{invalid_argument}` for names, metadata, shapes or sparse
+/// tensors that the format cannot hold.
+void save(const std::filesystem::path& path, const StateDict& state, const SaveOptions& options = {});
 
 /// True where a glob matches the whole of `name`: * stands for any characters, dots and slashes too, ? for one.
 bool glob_match(std::string_view pattern, std::string_view name) noexcept;

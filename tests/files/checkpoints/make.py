@@ -153,6 +153,69 @@ def make_numpy():
     expected("one", {"array": of_array(arrays["fortran"])})
 
 
+def flax_array(array, name=None):
+    """As flax.serialization packs one: an extension of type 1 with shape, type and bytes."""
+    import msgpack
+
+    return msgpack.ExtType(1, msgpack.packb((array.shape, name or array.dtype.name, array.tobytes()), use_bin_type=True))
+
+
+def make_msgpack():
+    import msgpack
+    import msgpack_numpy
+
+    rng = np.random.default_rng(2)
+    kernel, bias = rng.standard_normal((3, 4)).astype("f4"), rng.standard_normal(4).astype("f8")
+    conv = rng.standard_normal((2, 2, 3, 5)).astype("f4")
+    half, long = rng.standard_normal(10).astype("f2"), rng.standard_normal(12).astype("f4")
+    bf16 = (np.arange(6, dtype="u2") + 0x3F80).reshape(2, 3)
+    tree = {"params": {"dense": {"kernel": flax_array(kernel), "bias": flax_array(bias)},
+                       "conv": {"kernel": flax_array(conv)}, "half": flax_array(half),
+                       "brain": flax_array(bf16, "bfloat16"), "layers": {"0": flax_array(np.array([1, -2], "i1"))},
+                       "long": {"__msgpack_chunked_array__": True, "shape": {"0": 3, "1": 4},
+                                "chunks": {"0": flax_array(long[:8]), "1": flax_array(long[8:])}}},
+            "step": 7, "note": "x", "none": None, "rate": 0.5}
+    (FOLDER / "flax.msgpack").write_bytes(msgpack.packb(tree, strict_types=True))
+    expected("flax", {"params.dense.kernel": of_array(kernel), "params.dense.bias": of_array(bias),
+                      "params.conv.kernel": of_array(conv), "params.half": of_array(half),
+                      "params.brain": ("bfloat16", bf16), "params.layers.0": of_array(np.array([1, -2], "i4")),
+                      "params.long": of_array(long.reshape(3, 4))})
+    arrays = {"a": kernel, "b": [bias, conv.astype(">f4")], "flags": np.array([True, False]), "name": "x", "n": np.float32(2.5)}
+    (FOLDER / "numpy.msgpack").write_bytes(msgpack.packb(arrays, default=msgpack_numpy.encode))
+    expected("numpy", {"a": of_array(kernel), "b.0": of_array(bias), "b.1": of_array(conv),
+                       "flags": of_array(arrays["flags"]), "n": of_array(np.array(2.5, "f4"))})
+
+
+def make_gguf():
+    import gguf
+
+    rng = np.random.default_rng(3)
+    writer = gguf.GGUFWriter(FOLDER / "blocks.gguf", "llama")
+    writer.add_uint32("example.count", 3)
+    writer.add_string("example.note", "a note")
+    writer.add_array("example.words", ["a", "bc"])
+    writer.add_bool("example.flag", True)
+    writer.add_float32("example.rate", 0.5)
+    want = {}
+    weight = rng.standard_normal((4, 64)).astype("f4")
+    for name, array in (("f32", weight), ("f16", weight.astype("f2")), ("i32", np.arange(5, dtype="i4"))):
+        writer.add_tensor(name, array)
+        want[name] = of_array(array)
+    brain = (weight.view("u4") >> 16).astype("u2")
+    writer.add_tensor("bf16", brain.view("u1").reshape(4, 128), raw_dtype=gguf.GGMLQuantizationType.BF16)
+    want["bf16"] = ("bfloat16", brain)
+    for kind in ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"):
+        code = gguf.GGMLQuantizationType[kind]
+        packed = gguf.quants.quantize(weight, code)
+        writer.add_tensor(kind.lower(), packed, raw_dtype=code)
+        want[kind.lower()] = ("float32", gguf.quants.dequantize(packed, code))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    expected("blocks", want)
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     globals()["make_" + sys.argv[1]]()
