@@ -142,9 +142,7 @@ std::string read_text(ByteStream& stream, const char* what) {
 Bytes read_binary(ByteStream& stream) {
   const Head head = read_head(stream);
   if (head.kind != Kind::binary && head.kind != Kind::text) stream.fail("the data of an array is no binary");
-  const Bytes data = stream.bytes().part(stream.position(), head.length);
-  stream.skip(head.length);
-  return data;
+  return stream.part(head.length);
 }
 
 class MsgpackReader : public Reader {
@@ -153,6 +151,8 @@ class MsgpackReader : public Reader {
       : stream_(kFormat, source.bytes), max_tensors_(source.options->max_tensors) {
     read_value("", 0);
     if (stream_.remaining() != 0) stream_.fail("bytes behind the value");
+    // Without a magic number a few bytes of anything may be numbers in a list: what holds no array is no model.
+    if (arrays_.empty()) stream_.fail("there is no array in it");
   }
 
   Tensor read(std::size_t position) const override {
@@ -230,7 +230,7 @@ class MsgpackReader : public Reader {
 
   /// Flax: (shape, name of the type, bytes), packed in an extension.
   void read_extension(const std::string& name, const Head& head) {
-    const Bytes payload = stream_.bytes().part(stream_.position(), head.length);
+    const Bytes payload = stream_.part(head.length);
     if (head.type == kFlaxArray || head.type == kFlaxScalar) {
       TensorInfo tensor;
       Array array;
@@ -242,7 +242,6 @@ class MsgpackReader : public Reader {
     } else if (head.type != kFlaxComplex) {
       stream_.fail("an extension of type " + std::to_string(head.type) + ", which is no array");
     }
-    stream_.skip(head.length);
   }
 
   static void read_packed(const Bytes& payload, TensorInfo& tensor, Array& array) {
@@ -294,8 +293,7 @@ class MsgpackReader : public Reader {
         if (head.kind != Kind::extension || head.type != kFlaxArray) stream_.fail("a chunk is no array");
         TensorInfo chunk;
         Array piece;
-        read_packed(stream_.bytes().part(stream_.position(), head.length), chunk, piece);
-        stream_.skip(head.length);
+        read_packed(stream_.part(head.length), chunk, piece);
         if (i != 0 && piece.element != array.element) stream_.fail("the chunks of an array are of several types");
         array.element = piece.element;
         tensor.dtype = chunk.dtype;

@@ -49,6 +49,14 @@ class ByteStream {
     return {from, static_cast<std::size_t>(count)};
   }
 
+  /// The next `count` bytes, which are skipped.
+  Bytes part(std::uint64_t count) {
+    check(count);
+    const Bytes part = bytes_.part(position(), count);
+    skip(count);
+    return part;
+  }
+
   void skip(std::uint64_t count) {
     check(count);
     if (count <= buffer_.size() - at_) {

@@ -150,15 +150,17 @@ Cases npy_cases() {
   header("an order that is a number", "{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 3)}",
          {"expected True or False"});
   header("a descr that nests", "{'descr': " + std::string(20, '[') + "], " + rest, {"nests too deep"});
-  for (const std::string& shape :
-       {"2", "[2, 3]", "(2 3)", "(2,,3)", "(-1,)", "(2.0,)", "(1e3,)", "(x,)", "(2, 3", "(6)", "None"}) {
+  for (const std::string& shape : std::vector<std::string>{"2", "[2, 3]", "(2 3)", "(2,,3)", "(-1,)", "(2.0,)",
+                                                           "(1e3,)", "(x,)", "(2, 3", "(6)", "None"}) {
     header("the shape " + shape, npy_header("<f4", shape), {"the header"});
   }
-  for (const std::string& size : {"9223372036854775808", "18446744073709551616", "99999999999999999999999"}) {
+  for (const std::string& size :
+       std::vector<std::string>{"9223372036854775808", "18446744073709551616", "99999999999999999999999"}) {
     header("a size of " + size, npy_header("<f4", "(" + size + ",)"), {"2^63"});
   }
-  for (const std::string& shape : {"(9223372036854775807,)", "(4294967296, 4294967296)", "(4294967296, 4294967296, 0)",
-                                   "(1152921504606846976, 2)", "(3, 3074457345618258603)"}) {
+  for (const std::string& shape :
+       std::vector<std::string>{"(9223372036854775807,)", "(4294967296, 4294967296)", "(4294967296, 4294967296, 0)",
+                                "(1152921504606846976, 2)", "(3, 3074457345618258603)"}) {
     header("the shape " + shape, npy_header("<f8", shape), {"more elements than a file can hold"});
     header("the shape " + shape + " of a type that is not read", npy_header("<U7", shape), {"npy"});
   }
@@ -180,7 +182,8 @@ TEST(MalformedNpy, EachGivesItsError) {
 
 TEST(MalformedZip, TypesThatAreNotReadAreListed) {
   const TemporaryFolder folder;
-  for (const std::string& descr : {"|O", "<U7", "|S3", "<M8[s]", "<m8", "|V8", "<c16", "<u8", "<f16", "x"}) {
+  for (const std::string& descr :
+       std::vector<std::string>{"|O", "<U7", "|S3", "<M8[s]", "<m8", "|V8", "<c16", "<u8", "<f16", "x"}) {
     write_file(
         folder / "a",
         make_zip({{"x.npy", npy(npy_header(descr, "(2,)"), std::string(32, 'x').substr(0, descr == "<u8" ? 16 : 32))}})

@@ -56,10 +56,10 @@ Cases other_format_cases() {
   const std::string rest(64, '\0');
   return {
       {"a zip archive", "PK\x03\x04" + rest, {"zip, offset 68", "no end record"}},
-      {"a pickle", "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e" + rest, {"legacy PyTorch"}},
+      {"a pickle", "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e" + rest, {"torch, offset 15"}},
       {"an npy file", "\x93NUMPY" + rest, {"npy, offset 6", "version 0.0"}},
       {"an HDF5 file", "\x89HDF\r\n\x1a\n" + rest, {"hdf5, offset 8"}},
-      {"a GGUF file", "GGUF" + rest, {"GGUF"}},
+      {"a GGUF file", "GGUF" + rest, {"gguf, offset 8"}},
       {"text", "a text of some length, which is no model at all", {"no format that is read"}},
       {"zeros", std::string(4096, '\0'), {"offset 8", "'{'"}},
       {"JSON without a length", R"({"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})", {"no format that is read"}},

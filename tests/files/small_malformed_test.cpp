@@ -37,7 +37,7 @@ Cases msgpack_cases() {
     add("a map in a map", "\xdf" + count, {"are announced"});
     add("a string that is announced", "\xdb" + count, {"msgpack"});
     add("binary that is announced", "\xc6" + count, {"needs"});
-    add("an extension that is announced", "\xc9" + count + "\1", {"bytes at offset"});
+    add("an extension that is announced", "\xc9" + count + "\1", {"needs"});
   }
   raw("a short list", "\xdc" + big(0xffff, 2), {"are announced"});
   raw("a short map", "\xde" + big(0xffff, 2), {"are announced"});

@@ -27,18 +27,19 @@ void machine_cases(Cases& cases) {
         {"a protocol above 5"});
   }
   // Operations that need code, buffers or a registry.
-  for (const unsigned char opcode :
-       {'I', 'L', 'F', 'S', 'V', 'P', 'i', 'o', 'p', 'g', 0x82, 0x83, 0x84, 0x96, 0x97, 0x98, 0x00, 0xff}) {
+  for (const int opcode : std::vector<int>{'I', 'L', 'F', 'S', 'V', 'P', 'i', 'o', 'p', 'g', 0x82, 0x83, 0x84, 0x96,
+                                           0x97, 0x98, 0x00, 0xff}) {
     add("the operation " + std::to_string(opcode), whole(std::string(1, static_cast<char>(opcode))),
         {"is not one that a model needs"});
   }
   // Operations on a stack that has too little on it.
-  for (const std::string& operation : {"0", "2", "Q", "R", "a", "b", "s", "q\x01", "r\1\1\1\1", "\x81", "\x85", "\x86",
-                                       "\x87", "\x92", "\x93", "\x94"}) {
+  for (const std::string& operation :
+       std::vector<std::string>{"0", "2", "Q", "R", "a", "b", "s", "q\x01", "r\1\1\1\1", "\x81", "\x85", "\x86", "\x87",
+                                "\x92", "\x93", "\x94"}) {
     add("on an empty stack: " + std::to_string(static_cast<unsigned char>(operation[0])), whole(operation),
         {"the stack is empty"});
   }
-  for (const std::string& operation : {"t", "l", "d", "e", "u", "1", "\x90", "\x91"}) {
+  for (const std::string& operation : std::vector<std::string>{"t", "l", "d", "e", "u", "1", "\x90", "\x91"}) {
     add("without a mark: " + std::to_string(static_cast<unsigned char>(operation[0])), whole("}" + operation),
         {"no mark"});
   }
@@ -67,7 +68,7 @@ void machine_cases(Cases& cases) {
   add("an element of a string", whole(text("x") + "Na"), {"no list"});
   add("an element of a tuple", whole(")(Ne"), {"no list"});
   add("a set item of a list", whole("](N\x90"), {"no set"});
-  for (const std::string& key : {"]", "}", "\x8f"})
+  for (const std::string& key : std::vector<std::string>{"]", "}", "\x8f"})
     add("a key that changes", whole("}" + key + "Ns"), {"a key that cannot be one"});
   add("a call of a number", whole("K\1)R"), {"a call of what is no name"});
   add("a call of a string", whole(text("os.system") + ")R"), {"a call of what is no name"});
@@ -155,7 +156,7 @@ void tensor_cases(Cases& cases) {
   add("another type", tensor(storage("DoubleStorage")), {"24 bytes, expected 6"});
   add("a key that is not there", tensor(storage("FloatStorage", 6, "1")), {"\"data/1\"", "not in the archive"});
   add("a key that is a path", tensor(storage("FloatStorage", 6, "../data/0")), {"not in the archive"});
-  for (const std::string& key : {"../../etc/passwd", "/etc/passwd", "..", ""}) {
+  for (const std::string& key : std::vector<std::string>{"../../etc/passwd", "/etc/passwd", "..", ""}) {
     add("the key " + key, tensor(storage("FloatStorage", 6, key)), {"not in the archive"});
   }
   add("data that is too short", tensor(), {"23 bytes, expected 6"}, std::string(23, 'x'));
@@ -172,7 +173,7 @@ void tensor_cases(Cases& cases) {
       global("torch._utils", "_rebuild_tensor_v3") + "(" + storage() + integer(0) + tuple({6}) + tuple({1}) + "\x89}" +
           text("x") + "tR",
       {"no type"});
-  add("a name twice", tensor() + text("w") + tensor(), {"\"w\" twice"});
+  cases.push_back({"a name twice", torch_file(dictionary(tensor() + text("w") + tensor())), {"torch", "\"w\" twice"}});
   add("a name that is no UTF-8", tensor() + text("\xff\xfe") + tensor(), {"not valid UTF-8"});
   {
     std::string nested = tensor();
