@@ -34,6 +34,7 @@ __all__ = [
     "sliding_window",
     "strided",
     "topk",
+    "weights",
 ]
 
 Lengths = Union[int, tuple[int, int]]
@@ -179,3 +180,12 @@ def attend_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of q, k and v for the gradient of `attend`'s result. Nothing of the forward pass is needed."""
     return _sparsert.attend_backward(grad, q, k, v, mask, scale, bias, order)
+
+
+def weights(q: ArrayLike, k: ArrayLike, pattern: Csr, scale: float | None = None) -> Csr:
+    """The weights of one head on a pattern's entries: `sddmm`, times the scale, and `sparse_softmax` by row.
+
+    q (queries, depth), k (keys, depth), pattern (queries, keys), such as `mask.to_csr()`; its values are not read.
+    `sp.spmm(weights, v)` is then the result: that of `attend` within the bound, not in its bits.
+    """
+    return _sparsert.attention_weights(q, k, pattern, scale)

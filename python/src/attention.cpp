@@ -280,6 +280,14 @@ void bind_attention(nb::module_& module) {
           "def attend_backward(grad: sparsert.typing.ArrayLike, q: sparsert.typing.ArrayLike, "
           "k: sparsert.typing.ArrayLike, v: sparsert.typing.ArrayLike, mask: Mask | None, scale: float | None, "
           "bias: sparsert.typing.ArrayLike | None, order: sparsert.typing.Order) -> tuple[Tensor, Tensor, Tensor]"));
+  module.def(
+      "attention_weights",
+      [](const ArrayLike& q, const ArrayLike& k, const Csr& pattern, const std::optional<double>& scale) {
+        const Tensor query = as_tensor("weights", "q", q);
+        const Tensor key = as_tensor("weights", "k", k);
+        return unlocked([&] { return attention::weights(query, key, pattern, scale); });
+      },
+      nb::arg("q"), nb::arg("k"), nb::arg("pattern"), nb::arg("scale").none());
 }
 
 }  // namespace sparsert::python

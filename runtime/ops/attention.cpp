@@ -3,10 +3,13 @@
 
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "kernels/dispatch.hpp"
 #include "runtime/attention/mask.hpp"
 #include "runtime/ops/check.hpp"
+#include "sparsert/linalg.hpp"
+#include "sparsert/ops.hpp"
 
 namespace sparsert::attention {
 namespace {
@@ -157,6 +160,14 @@ AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tenso
 AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v,
                                 const AttendBackwardOptions& options, const Stream& stream) {
   return attend_backward(grad, q, k, v, everything(q, k, "attend_backward"), options, stream);
+}
+
+Csr weights(const Tensor& q, const Tensor& k, const Csr& pattern, std::optional<double> scale, const Stream& stream) {
+  check_floating("weights", "q", q.dtype());
+  check_rank("weights", "q", q, 2);
+  const double by = scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(1))));
+  const Tensor factor = cast(Tensor::from(std::vector<double>{by}, {1}), q.dtype()).to(q.device());
+  return sparse_softmax(pattern.with_values(multiply(sddmm(pattern, q, k, stream), factor, stream)), stream);
 }
 
 }  // namespace sparsert::attention

@@ -468,6 +468,32 @@ TEST(Attention, GradientsAreDifferences) {
   }
 }
 
+TEST(Attention, TheStepsOneByOne) {
+  const Family& family = families()[14];
+  const Lengths n{60, 90};
+  const auto check = [&]<class T>() {
+    Attention<T> x = attention_of<T>(family, n, 16, Values::normal);
+    x.heads = 1;
+    x.fill(Values::normal);
+    const auto exact = widened_to_double(naive_attention<T, Exact<T>>(x));
+    const Mask mask = family.make(n, {});
+    const double u = std::is_same_v<T, double> ? 0x1p-53 : std::is_same_v<T, float> ? 0x1p-24 : 0x1p-11;
+    for (const Device& device : devices_under_test()) {
+      const Csr weights =
+          attention::weights(x.q_on(device).reshape({n.query, x.depth}), x.k_on(device).reshape({n.key, x.depth}),
+                             mask.to_csr().to(device), x.scale);
+      EXPECT_EQ(weights.nnz(), mask.nnz());
+      const auto out = widened(to_vector<T>(spmm(weights, x.v_on(device).reshape({n.key, x.value_depth}))));
+      for (std::size_t e = 0; e < out.size(); ++e) {
+        ASSERT_LE(std::abs(static_cast<double>(out[e]) - exact.out[e]), 40 * u) << to_string(device) << " " << e;
+      }
+    }
+  };
+  check.operator()<float>();
+  check.operator()<double>();
+  check.operator()<float16>();
+}
+
 TEST(Attention, WritesOnlyItsOutput) {
   for (const Device& device : devices_under_test()) {
     if (!device.is_host()) continue;

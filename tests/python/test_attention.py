@@ -146,6 +146,17 @@ def test_dtypes(device, random, dtype):
     np.testing.assert_allclose(got.astype(np.float64), expected, atol=20 * np.finfo(dtype).eps)
 
 
+def test_the_steps_one_by_one(device, random):
+    q, k, v = operands(random, heads=1, key_heads=1, n=(30, 50), batch=1)
+    mask = A.causal((30, 50), offset=10) & ~A.strided((30, 50), 4, offset=10)
+    tensors = [sp.tensor(x[0, 0], device=device) for x in (q, k, v)]
+    weights = A.weights(tensors[0], tensors[1], mask.to_csr().to(device))
+    rows = weights.cpu().to_dense().numpy().sum(axis=1)
+    np.testing.assert_allclose(rows, mask.to_dense().numpy().any(axis=1), atol=1e-6)
+    got = sp.spmm(weights, tensors[2]).cpu().numpy()
+    np.testing.assert_allclose(got, A.attend(q, k, v, mask).numpy()[0, 0], atol=2e-6)
+
+
 def test_bad_arguments():
     x = np.zeros((1, 2, 4, 8), np.float32)
     with pytest.raises(ValueError, match="attend: the mask is for 5 queries"):

@@ -172,4 +172,11 @@ AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tenso
 AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v,
                                 const AttendBackwardOptions& options = {}, const Stream& stream = {});
 
+/// The steps of attention one by one, for one head and a mask that is a matrix, with the weights to look at: scores on
+/// the pattern's entries (`sddmm`), times the scale, and their softmax by row (`sparse_softmax`). `spmm(weights, v)` is
+/// then the result: `attend`'s within the bound, not in its bits. q (queries, depth), k (keys, depth), pattern
+/// (queries, keys), whose values are not read.
+Csr weights(const Tensor& q, const Tensor& k, const Csr& pattern, std::optional<double> scale = {},
+            const Stream& stream = {});
+
 }  // namespace sparsert::attention
