@@ -35,8 +35,8 @@ if [ "$mode" != quick ]; then
   build fuzz
   run_ctest fuzz --label-exclude "$sanitized" --quiet
   step "ThreadSanitizer"
-  build tsan
-  run_ctest tsan --label-exclude "$sanitized" --quiet
+  build tsan -- test_programs
+  run_ctest tsan --label-regex 'op|unit' --label-exclude "$sanitized" --exclude-regex 'verify|^info$|NOT_BUILT' --quiet
   step "clang-tidy"
   bash scripts/tidy.sh build/fuzz
 fi
