@@ -18,7 +18,7 @@ constexpr bool is_finite(A x) {
 
 /// One entry's sums; false where they are not finite, and then nothing is to be written.
 template <class A>
-inline bool accumulate(A grad, A momentum, bool with_velocity, A& velocity, A& residual) {
+constexpr bool accumulate(A grad, A momentum, bool with_velocity, A& velocity, A& residual) {
   const A moved = with_velocity ? std::fma(momentum, velocity, grad) : grad;
   const A sum = residual + moved;
   if (!is_finite(sum) || !is_finite(moved)) return false;
@@ -33,17 +33,17 @@ constexpr float largest_of(DType wire) {
 }
 
 /// The distance between neighbours at x's magnitude; x is normal.
-inline float spacing_of(float x) {
+constexpr float spacing_of(float x) {
   return std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) & 0x7f800000u)) * 0x1p-23f;
 }
-inline double spacing_of(double x) {
+constexpr double spacing_of(double x) {
   return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & 0x7ff0000000000000u) * 0x1p-52;
 }
 
 /// The wire's value for a finite x: nearest even. Beyond the wire's range it is the largest multiple of x's own spacing
 /// that the wire holds, so that what is left is exact.
 template <class A>
-inline float to_wire(DType wire, A x) {
+constexpr float to_wire(DType wire, A x) {
   const A limit = static_cast<A>(largest_of(wire));
   if (x > limit || x < -limit) {
     const A spacing = spacing_of(x);

@@ -42,7 +42,7 @@ constexpr double join_norms(Norm norm, double a, double b) {
 
 /// One element more of a lane.
 template <class T>
-inline double add_to_norm(Norm norm, double lane, T x) {
+constexpr double add_to_norm(Norm norm, double lane, T x) {
   const double magnitude = magnitude_of(x);
   switch (norm) {
     case Norm::l1: return lane + magnitude;
@@ -53,7 +53,7 @@ inline double add_to_norm(Norm norm, double lane, T x) {
   return 0;
 }
 
-inline double finish_norm(Norm norm, double total) { return norm == Norm::l2 ? std::sqrt(total) : total; }
+constexpr double finish_norm(Norm norm, double total) { return norm == Norm::l2 ? std::sqrt(total) : total; }
 
 /// The unit that an element of the matrix is in.
 constexpr std::int64_t unit_of(const Blocks& blocks, std::int64_t i) {
