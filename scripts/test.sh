@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # scripts/test.sh — installs what is missing, builds, and runs every test.
-# With `quick` only the main build is tested; without it also the CUDA build, sanitizers and clang-tidy; `slow` adds the
-# long campaigns.
+# With `quick` only the main build is tested; without it also the CUDA build; `slow` adds sanitizers, clang, clang-tidy
+# and the long campaigns.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
@@ -31,6 +31,9 @@ if [ "$mode" != quick ]; then
   else
     say "no nvcc: the CUDA build is not tested here"
   fi
+fi
+
+if [ "$mode" = slow ]; then
   step "clang: AddressSanitizer, UndefinedBehaviorSanitizer and the fuzz targets"
   build fuzz
   run_ctest fuzz --label-exclude "$sanitized" --quiet

@@ -172,8 +172,11 @@ TEST(Mutations, GiveAModelOrAFileErrorInLittleMemory) {
     peak = std::max(peak, peak_of([&] {
                       try {
                         const StateDict state = load(path);
-                        // What was loaded is the whole file: length, header, and every byte of the data.
-                        ASSERT_LE(static_cast<std::size_t>(state.nbytes()) + 10, bytes.size());
+                        // What was loaded is the whole file: length, header, and every byte of the data. A few bytes
+                        // may be a model without tensors in another format.
+                        if (state.nbytes() > 0) {
+                          ASSERT_LE(static_cast<std::size_t>(state.nbytes()) + 10, bytes.size());
+                        }
                         ++models;
                       } catch (const FileError&) {
                       }
