@@ -47,12 +47,18 @@ def table_of(kernels):
     return "\n".join(lines)
 
 
+def known_spills():
+    """Bytes by kernel, of those whose registers do not suffice yet."""
+    lines = (TABLES / "known_spills.txt").read_text(encoding="utf-8").splitlines()
+    return {name: int(spills) for spills, name in (line.split(maxsplit=1) for line in lines if not line.startswith("#"))}
+
+
 def main():
     build, version, write = pathlib.Path(sys.argv[1]), sys.argv[2], "--write" in sys.argv
     logs = sorted((build / "kernels").rglob("*.ptxas"))
     if not logs:
         sys.exit(f"failed: no .ptxas file under {build}/kernels: is the CUDA backend built?")
-    kernels, failures = {}, []
+    known, kernels, failures = known_spills(), {}, []
     for log in logs:
         seconds, found = read_log(log)
         ours = [kernel for kernel in found if "8sparsert" in kernel[1] and not kernel[1].startswith(("_ZN3cub", "_ZN6thrust"))]
@@ -62,7 +68,7 @@ def main():
         if seconds > MOST_SECONDS * architectures:
             failures.append(f"{log.stem} took {seconds:.0f} s for {architectures} architecture(s), expected {MOST_SECONDS} for each")
     for sm, rows in sorted(kernels.items()):
-        failures += [f"{sm}: {name} spills {spills} bytes" for name, _, _, spills in rows if spills]
+        failures += [f"{sm}: {name} spills {spills} bytes" for name, _, _, spills in rows if spills > known.get(name, 0)]
         path = TABLES / f"{sm}.txt"
         text = f"nvcc {version}\nregs shared spills kernel\n" + table_of(rows) + "\n"
         if write:
