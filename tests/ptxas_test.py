@@ -3,8 +3,9 @@
 #
 # usage: ptxas_test.py BUILD_DIR NVCC_VERSION [--write]
 # The build keeps what ptxas said beside each object (scripts/cmake/ptxas_log.py). A table belongs to one architecture
-# and one version of nvcc; another version is only held to what every version must reach: no spills. --write makes the
-# tables of the build's architectures anew.
+# and one version of nvcc; another version is only held to what every version must reach: no spills, but for
+# the kernels in tests/ptxas/known_spills.txt, a list that may only get shorter. --write makes the tables of the build's
+# architectures anew.
 import pathlib
 import re
 import subprocess
