@@ -18,7 +18,7 @@ add_test(NAME subproject COMMAND ${install_test} subproject ${install_arguments}
   "--setting=-DCMAKE_BUILD_TYPE=${CMAKE_BUILD_TYPE}" "--setting=-DCMAKE_CXX_FLAGS=${CMAKE_CXX_FLAGS}"
   "--setting=-DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" --setting=-DSPARSERT_CUDA=OFF
   "--setting=-DSPARSERT_SIMT=${SPARSERT_SIMT}")
-set_tests_properties(installed subproject PROPERTIES LABELS install TIMEOUT 900)
+set_tests_properties(installed subproject PROPERTIES LABELS install TIMEOUT 2400)
 
 add_test(NAME lint COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/lint.py ${PROJECT_SOURCE_DIR})
 add_test(NAME lint_rules COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/lint_test.py)
