@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/files/bytes.hpp"
+#include "runtime/files/sparse_tensor.hpp"
 
 namespace sparsert::files {
 
@@ -15,14 +16,7 @@ SparseTensor make_coo(const char* format, std::uint64_t offset, std::span<const 
                       bool one_per_dimension, const Tensor& values, const Shape& shape) {
   const std::int64_t nnz = values.numel();
   const auto total = static_cast<std::int64_t>(*shape_bits(shape, 1));
-  const std::int64_t row_count = shape.size() > 1 ? shape[0] : 1;
-  std::int64_t columns_count = 1;
-  for (std::size_t d = shape.size() > 1 ? 1 : 0; d < shape.size(); ++d) {
-    // Only an empty tensor can have dimensions whose product is more than the whole.
-    if (__builtin_mul_overflow(columns_count, shape[d], &columns_count)) {
-      malformed(format, offset, "the shape " + to_string(shape) + " has too many columns");
-    }
-  }
+  const Shape matrix = matrix_shape(format, offset, shape);
   Tensor rows = Tensor::empty({nnz}, DType::int64);
   Tensor columns = Tensor::empty({nnz}, DType::int64);
   const auto row = rows.mutable_span<std::int64_t>();
@@ -47,10 +41,10 @@ SparseTensor make_coo(const char* format, std::uint64_t offset, std::span<const 
     }
     if (linear <= before) refuse("is not larger than the one before it");
     before = linear;
-    row[static_cast<std::size_t>(entry)] = linear / columns_count;
-    column[static_cast<std::size_t>(entry)] = linear % columns_count;
+    row[static_cast<std::size_t>(entry)] = linear / matrix[1];
+    column[static_cast<std::size_t>(entry)] = linear % matrix[1];
   }
-  return {Coo::unchecked(std::move(rows), std::move(columns), values, row_count, columns_count), shape};
+  return {Coo::unchecked(std::move(rows), std::move(columns), values, matrix[0], matrix[1]), shape};
 }
 
 SparseTensor sorted_sparse(const char* format, std::uint64_t offset, const std::vector<std::int64_t>& indices,

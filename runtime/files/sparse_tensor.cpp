@@ -12,8 +12,9 @@ namespace {
 /// Makes what the constructors of the sparse formats refuse an error of the file.
 template <class Make>
 SparseTensor proven(const char* format, std::uint64_t place, const Shape& shape, Make&& make) {
+  const Shape matrix = matrix_shape(format, place, shape);
   try {
-    return {make(matrix_shape(shape)), shape};
+    return {make(matrix), shape};
   } catch (const OutOfMemory&) {
     throw;
   } catch (const Error& error) {
@@ -33,11 +34,16 @@ std::vector<std::int64_t> integers(const char* format, std::uint64_t place, cons
 
 }  // namespace
 
-Shape matrix_shape(const Shape& shape) {
-  if (shape.size() == 1) return {1, shape[0]};
+Shape matrix_shape(const char* format, std::uint64_t place, const Shape& shape) {
+  const std::int64_t rows = shape.size() > 1 ? shape[0] : 1;
   std::int64_t columns = 1;
-  for (std::size_t i = 1; i < shape.size(); ++i) columns *= shape[i];
-  return {shape.at(0), columns};
+  for (std::size_t d = shape.size() > 1 ? 1 : 0; d < shape.size(); ++d) {
+    // Only an empty tensor can have dimensions whose product is more than the whole.
+    if (__builtin_mul_overflow(columns, shape[d], &columns)) {
+      malformed(format, place, "the shape " + to_string(shape) + " has too many columns");
+    }
+  }
+  return {rows, columns};
 }
 
 SparseTensor coo_tensor(const char* format, std::uint64_t place, std::span<const std::int64_t> indices,

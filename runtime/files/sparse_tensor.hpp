@@ -8,9 +8,9 @@
 
 namespace sparsert::files {
 
-/// Rows and columns of the matrix that stands for a sparse tensor of rank 1 or more: the first dimension, and all
-/// others.
-Shape matrix_shape(const Shape& shape);
+/// Rows and columns of the matrix that stands for a sparse tensor: the first dimension, and all others; one row below
+/// rank 2. Throws `FileError` for columns that overflow.
+Shape matrix_shape(const char* format, std::uint64_t place, const Shape& shape);
 
 /// From coordinates: `indices` has one row of `nnz` for each dimension. Throws `FileError` for an index out of range.
 SparseTensor coo_tensor(const char* format, std::uint64_t place, std::span<const std::int64_t> indices,

@@ -2,9 +2,6 @@
 //
 // The mutator knows the container: in most inputs it changes header or data and writes the right length in front, so
 // that the search goes on behind the first check. It needs no corpus: an input too short to be one becomes a model.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -12,8 +9,7 @@
 #include <string_view>
 
 #include "sparsert/files.hpp"
-
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
+#include "tests/fuzz/reader.hpp"
 
 namespace {
 
@@ -21,23 +17,6 @@ constexpr std::size_t kPrefix = 8;
 constexpr std::string_view kSeed =
     R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},)"
     R"("b":{"dtype":"BOOL","shape":[],"data_offsets":[8,9]},"c":{"dtype":"F4","shape":[2,0],"data_offsets":[9,9]}})";
-
-/// A file in memory that has a path.
-class MemoryFile {
- public:
-  MemoryFile() : fd_(memfd_create("fuzz", MFD_CLOEXEC)), path_("/proc/self/fd/" + std::to_string(fd_)) {
-    if (fd_ < 0) std::abort();
-  }
-
-  void set(const std::uint8_t* data, std::size_t size) {
-    if (ftruncate(fd_, 0) != 0 || pwrite(fd_, data, size, 0) != static_cast<ssize_t>(size)) std::abort();
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  int fd_;
-  std::string path_;
-};
 
 void write_length(std::uint8_t* data, std::uint64_t length) {
   for (std::size_t i = 0; i < kPrefix; ++i) data[i] = static_cast<std::uint8_t>(length >> (8 * i));
@@ -78,7 +57,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static MemoryFile file;
+  static sparsert::fuzz::MemoryFile file;
   file.set(data, size);
   try {
     const sparsert::ModelFile model(file.path());
