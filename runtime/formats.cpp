@@ -5,7 +5,10 @@
 #include <bit>
 #include <utility>
 
+#include "kernels/contract/formats.hpp"
+#include "kernels/dispatch.hpp"
 #include "runtime/check_sparse.hpp"
+#include "runtime/ops/memory.hpp"
 
 namespace sparsert {
 namespace {
@@ -48,17 +51,12 @@ std::int64_t check_positions(const Tensor& positions, std::int64_t rows, std::in
   return nnz;
 }
 
-template <class I>
-Tensor offsets_of_bits(const Tensor& bits, std::int64_t rows, std::int64_t bytes) {
-  const Tensor host = on_host(bits);
-  const auto span = host.span<std::uint8_t>();
-  std::vector<I> offsets(static_cast<std::size_t>(rows + 1));
-  for (std::int64_t r = 0; r < rows; ++r) {
-    I count = 0;
-    for (std::int64_t b = 0; b < bytes; ++b) count += std::popcount(span[static_cast<std::size_t>(r * bytes + b)]);
-    offsets[static_cast<std::size_t>(r + 1)] = offsets[static_cast<std::size_t>(r)] + count;
-  }
-  return Tensor::from(offsets, {rows + 1}, bits.device());
+Tensor offsets_of_bits(const Tensor& bits, std::int64_t rows, std::int64_t cols, DType index) {
+  const Stream order(bits.device());
+  Tensor offsets = Tensor::empty({rows + 1}, index, bits.device(), order);
+  backend::run(backend::bitmap_offsets,
+               {rows, cols, static_cast<const std::uint8_t*>(bits.data()), index, offsets.mutable_data()}, order);
+  return offsets;
 }
 
 std::int64_t count_bits(const Tensor& bits) {
@@ -72,7 +70,7 @@ std::int64_t count_bits(const Tensor& bits) {
 
 // ---- CSC
 
-Csc::Csc(const Tensor& col_offsets, const Tensor& rows, const Tensor& values, Shape shape)
+Csc::Csc(const Tensor& col_offsets, const Tensor& rows, const Tensor& values, Shape shape) try
     : transposed_(Csr::unchecked(col_offsets, rows, values, 0, 0)) {
   check_index_array("csc", "col_offsets", col_offsets, col_offsets.dtype(), values.device());
   check_index_array("csc", "rows", rows, col_offsets.dtype(), values.device());
@@ -83,6 +81,8 @@ Csc::Csc(const Tensor& col_offsets, const Tensor& rows, const Tensor& values, Sh
   // Copies first, so that what is checked is what is kept.
   transposed_ = Csr::unchecked(col_offsets.clone(), rows.clone(), values.clone(), shape[1], shape[0]);
   validate();
+} catch (...) {
+  rethrow_named("csc", {&col_offsets, &rows, &values});
 }
 
 void Csc::validate() const {
@@ -92,7 +92,7 @@ void Csc::validate() const {
 
 // ---- BSR
 
-Bsr::Bsr(const Tensor& row_offsets, const Tensor& columns, const Tensor& values, Shape shape) {
+Bsr::Bsr(const Tensor& row_offsets, const Tensor& columns, const Tensor& values, Shape shape) try {
   check_index_array("bsr", "row_offsets", row_offsets, row_offsets.dtype(), values.device());
   check_index_array("bsr", "columns", columns, row_offsets.dtype(), values.device());
   check_matrix_shape("bsr", shape, columns.dtype());
@@ -108,6 +108,8 @@ Bsr::Bsr(const Tensor& row_offsets, const Tensor& columns, const Tensor& values,
   rows_ = shape[0];
   cols_ = shape[1];
   validate();
+} catch (...) {
+  rethrow_named("bsr", {&row_offsets, &columns, &values});
 }
 
 Bsr Bsr::unchecked(Tensor row_offsets, Tensor columns, Tensor values, std::int64_t rows, std::int64_t cols) {
@@ -130,14 +132,16 @@ double Bsr::density() const noexcept {
   return density_of(blocks(), groups_of(rows_, values_.size(1)), groups_of(cols_, values_.size(2)));
 }
 
-Bsr Bsr::to(const Device& device, const Stream& stream) const {
+Bsr Bsr::to(const Device& device, const Stream& stream) const try {
   return unchecked(row_offsets_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_,
                    cols_);
+} catch (...) {
+  rethrow_named("bsr.to", {this});
 }
 
 // ---- N:M
 
-Nm::Nm(const Tensor& values, const Tensor& positions, Shape shape, int n, int m) {
+Nm::Nm(const Tensor& values, const Tensor& positions, Shape shape, int n, int m) try {
   check_two_sizes("nm", shape);
   require(n >= 1 && n <= m && m <= kMostM, [&] {
     return "nm: n and m are " + std::to_string(n) + " and " + std::to_string(m) + ", expected 1 <= n <= m <= 32";
@@ -153,6 +157,8 @@ Nm::Nm(const Tensor& values, const Tensor& positions, Shape shape, int n, int m)
   n_ = n;
   m_ = m;
   nnz_ = check_positions(positions_, rows_, cols_, n, m);
+} catch (...) {
+  rethrow_named("nm", {&values, &positions});
 }
 
 Nm Nm::unchecked(Tensor values, Tensor positions, std::int64_t rows, std::int64_t cols, int n, int m,
@@ -172,8 +178,10 @@ void Nm::validate() const { check_positions(positions_, rows_, cols_, n_, m_); }
 
 double Nm::density() const noexcept { return density_of(nnz_, rows_, cols_); }
 
-Nm Nm::to(const Device& device, const Stream& stream) const {
+Nm Nm::to(const Device& device, const Stream& stream) const try {
   return unchecked(values_.to(device, stream), positions_.to(device, stream), rows_, cols_, n_, m_, nnz_);
+} catch (...) {
+  rethrow_named("nm.to", {this});
 }
 
 namespace {
@@ -195,7 +203,7 @@ PairOfFour pair_of(const std::uint8_t* slots) {
 
 }  // namespace
 
-SparseTensorCoreLayout to_sparse_tensor_cores(const Nm& a) {
+SparseTensorCoreLayout to_sparse_tensor_cores(const Nm& a) try {
   require(a.n() == 2 && a.m() == 4, [&] {
     return "to_sparse_tensor_cores: a is " + std::to_string(a.n()) + ":" + std::to_string(a.m()) + ", expected 2:4";
   });
@@ -228,11 +236,13 @@ SparseTensorCoreLayout to_sparse_tensor_cores(const Nm& a) {
     metadata[static_cast<std::size_t>((row + 1) * bytes - 1)] |= 0x40u;
   }
   return {values.to(a.device()), Tensor::from(metadata, {rows, bytes}, a.device())};
+} catch (...) {
+  rethrow_named("to_sparse_tensor_cores", {&a});
 }
 
 // ---- bitmap
 
-Bitmap::Bitmap(const Tensor& bits, const Tensor& values, Shape shape, DType index_dtype) {
+Bitmap::Bitmap(const Tensor& bits, const Tensor& values, Shape shape, DType index_dtype) try {
   check_index_dtype("bitmap", "index_dtype", index_dtype);
   check_matrix_shape("bitmap", shape, index_dtype);
   check_bytes("bitmap", "bits", bits, values.device());
@@ -246,10 +256,10 @@ Bitmap::Bitmap(const Tensor& bits, const Tensor& values, Shape shape, DType inde
   values_ = values.clone();
   rows_ = shape[0];
   cols_ = shape[1];
-  row_offsets_ = (index_dtype == DType::int32 ? offsets_of_bits<std::int32_t>(bits_, rows_, groups_of(cols_, 8))
-                                              : offsets_of_bits<std::int64_t>(bits_, rows_, groups_of(cols_, 8)))
-                     .as_read_only();
+  row_offsets_ = offsets_of_bits(bits_, rows_, cols_, index_dtype).as_read_only();
   validate();
+} catch (...) {
+  rethrow_named("bitmap", {&bits, &values});
 }
 
 Bitmap Bitmap::unchecked(Tensor bits, Tensor row_offsets, Tensor values, std::int64_t rows, std::int64_t cols) {
@@ -279,8 +289,10 @@ void Bitmap::validate() const {
 
 double Bitmap::density() const noexcept { return density_of(nnz(), rows_, cols_); }
 
-Bitmap Bitmap::to(const Device& device, const Stream& stream) const {
+Bitmap Bitmap::to(const Device& device, const Stream& stream) const try {
   return unchecked(bits_.to(device, stream), row_offsets_.to(device, stream), values_.to(device, stream), rows_, cols_);
+} catch (...) {
+  rethrow_named("bitmap.to", {this});
 }
 
 }  // namespace sparsert

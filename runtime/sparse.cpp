@@ -53,7 +53,7 @@ Csr Csr::to(const Device& device, const Stream& stream) const try {
   return unchecked(row_offsets_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_,
                    cols_);
 } catch (...) {
-  rethrow_named("csr.to", {&values_});
+  rethrow_named("csr.to", {this});
 }
 
 Coo::Coo(const Tensor& rows, const Tensor& columns, const Tensor& values, Shape shape) try {
@@ -95,7 +95,7 @@ Coo Coo::to(const Device& device, const Stream& stream) const try {
   return unchecked(row_indices_.to(device, stream), columns_.to(device, stream), values_.to(device, stream), rows_,
                    cols_);
 } catch (...) {
-  rethrow_named("coo.to", {&values_});
+  rethrow_named("coo.to", {this});
 }
 
 }  // namespace sparsert

@@ -9,6 +9,15 @@
 namespace sparsert::backend::reference {
 namespace {
 
+/// Keys of a tile, by their place in it. Of a fixed size: nothing may run out once results are being written.
+struct SeenKeys {
+  std::int64_t keys[kAttentionTile];
+  std::int64_t count = 0;
+
+  const std::int64_t* begin() const { return keys; }
+  const std::int64_t* end() const { return keys + count; }
+};
+
 /// One (batch, head) of the operands.
 template <class T>
 struct Head {
@@ -42,14 +51,13 @@ struct Head {
   /// Calls f(first key of the tile, the keys of the tile that query i sees) tile by tile.
   template <class F>
   void for_each_seen(std::int64_t i, F&& f) const {
-    std::vector<std::int64_t> seen;
     for_each_key_tile(in, head, i / kAttentionTile, [&](std::int64_t tile, std::int64_t place) {
-      seen.clear();
+      SeenKeys seen;
       const std::int64_t count = std::min(kAttentionTile, in.keys - tile * kAttentionTile);
       for (std::int64_t c = 0; c < count; ++c) {
-        if (seen_by(in.mask, place, c) >> (i % kAttentionTile) & 1) seen.push_back(c);
+        if (seen_by(in.mask, place, c) >> (i % kAttentionTile) & 1) seen.keys[seen.count++] = c;
       }
-      if (!seen.empty()) f(tile * kAttentionTile, seen);
+      if (seen.count != 0) f(tile * kAttentionTile, seen);
     });
   }
 };
@@ -62,7 +70,7 @@ struct Softmax {
   A rescale = 1;  // of what was accumulated before the last tile
 
   /// Takes the scores of a tile's keys, and makes them their weights.
-  void add(const std::vector<std::int64_t>& seen, A (&scores)[kAttentionTile]) {
+  void add(const SeenKeys& seen, A (&scores)[kAttentionTile]) {
     const A before = largest;
     for (const std::int64_t c : seen) largest = scores[c] > largest ? scores[c] : largest;
     const A origin = exponent_origin(largest);
@@ -86,7 +94,7 @@ void forward(const AttendArgs& args) {
     for (std::int64_t i = 0; i < in.queries; ++i) {
       Softmax<A> softmax;
       std::fill(row.begin(), row.end(), A{0});
-      head.for_each_seen(i, [&](std::int64_t j0, const std::vector<std::int64_t>& seen) {
+      head.for_each_seen(i, [&](std::int64_t j0, const SeenKeys& seen) {
         A weights[kAttentionTile];
         for (const std::int64_t c : seen) weights[c] = head.score(i, j0 + c);
         softmax.add(seen, weights);
@@ -159,7 +167,7 @@ class Backward {
   RowOfGradient<A> prepare(const Head<T>& head, const T* grad, std::int64_t i) const {
     Softmax<A> softmax;
     A average = 0;
-    head.for_each_seen(i, [&](std::int64_t j0, const std::vector<std::int64_t>& seen) {
+    head.for_each_seen(i, [&](std::int64_t j0, const SeenKeys& seen) {
       A weights[kAttentionTile];
       for (const std::int64_t c : seen) weights[c] = head.score(i, j0 + c);
       softmax.add(seen, weights);

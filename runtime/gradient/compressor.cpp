@@ -7,6 +7,7 @@
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
 #include "runtime/ops/gradient.hpp"
+#include "runtime/ops/memory.hpp"
 #include "sparsert/gradient.hpp"
 #include "sparsert/ops.hpp"
 #include "sparsert/prune.hpp"
@@ -159,7 +160,7 @@ std::vector<Tensor> Compressor::select(const NamedTensors& gradients, std::int64
   return indices;
 }
 
-Packet Compressor::compress(const NamedTensors& gradients) {
+Packet Compressor::compress(const NamedTensors& gradients) try {
   std::set<std::string> names;
   for (const NamedTensors::value_type& named : gradients) {  // clang 14's lambdas capture no structured bindings
     const std::string& name = named.first;
@@ -218,6 +219,8 @@ Packet Compressor::compress(const NamedTensors& gradients) {
     }
   }
   return Packet(std::move(sections), options_.wire, k, step_++);
+} catch (...) {
+  rethrow_named("gradient", {gradients.empty() ? nullptr : &gradients.front().second});
 }
 
 void Compressor::restore(const Packet& packet) {

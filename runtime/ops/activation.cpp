@@ -139,7 +139,7 @@ Bitmap relu_to_bitmap(const Tensor& x, const SparseReluOptions& options, const S
 Csr relu_backward(const Tensor& grad, const Csr& out, const Stream& stream) try {
   return out.with_values(gathered(grad, out, stream.on(out.device())));
 } catch (...) {
-  rethrow_named("relu_backward", {&grad, &out.values()});
+  rethrow_named("relu_backward", {&grad, &out});
 }
 
 Bitmap relu_backward(const Tensor& grad, const Bitmap& out, const Stream& stream) try {
@@ -147,7 +147,7 @@ Bitmap relu_backward(const Tensor& grad, const Bitmap& out, const Stream& stream
   const Tensor values = gathered(grad, out.to_csr(order), order);
   return Bitmap::unchecked(out.bits(), out.row_offsets(), values, out.shape()[0], out.shape()[1]);
 } catch (...) {
-  rethrow_named("relu_backward", {&grad, &out.values()});
+  rethrow_named("relu_backward", {&grad, &out});
 }
 
 Tensor leaky_relu(const Tensor& x, double slope, const Stream& stream) {
@@ -234,14 +234,14 @@ Tensor linear(const Csr& x, const Tensor& w, const LinearOptions& options, const
              static_cast<std::size_t>(result.nbytes()), order);
   return *options.out;
 } catch (...) {
-  rethrow_named("linear", {&x.values(), &w});
+  rethrow_named("linear", {&x, &w});
 }
 
 Tensor linear(const Bitmap& x, const Tensor& w, const LinearOptions& options, const Stream& stream) {
   return linear(x.to_csr(stream.on(x.device())), w, options, stream);
 }
 
-void ActivationStatistics::add(const std::string& layer, const Tensor& activations, const Stream& stream) {
+void ActivationStatistics::add(const std::string& layer, const Tensor& activations, const Stream& stream) try {
   constexpr const char* kOp = "ActivationStatistics";
   check_float(kOp, activations);
   check_rank(kOp, "activations", activations, 2);
@@ -263,6 +263,8 @@ void ActivationStatistics::add(const std::string& layer, const Tensor& activatio
   for (std::size_t f = 0; f < span.size(); ++f) {
     if (!(span[f] == 0)) sums.alive[f] = true;
   }
+} catch (...) {
+  rethrow_named("ActivationStatistics", {&activations});
 }
 
 std::map<std::string, ActivationStatistics::Layer> ActivationStatistics::layers() const {

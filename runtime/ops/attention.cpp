@@ -8,6 +8,7 @@
 #include "kernels/dispatch.hpp"
 #include "runtime/attention/mask.hpp"
 #include "runtime/ops/check.hpp"
+#include "runtime/ops/memory.hpp"
 #include "sparsert/linalg.hpp"
 #include "sparsert/ops.hpp"
 
@@ -114,7 +115,7 @@ Mask everything(const Tensor& q, const Tensor& k, const char* op) {
 }  // namespace
 
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Mask& mask, const AttendOptions& options,
-              const Stream& stream) {
+              const Stream& stream) try {
   const backend::AttentionInputs in = inputs_of("attend", q, k, v, mask, options.scale, options.bias, false);
   const Stream order = stream.on(q.device());
   const Shape shape{in.batch, in.heads, in.queries, in.value_depth};
@@ -135,14 +136,19 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Mask& mas
   if (out.numel() != 0) backend::run(backend::attend, {in, out.mutable_data(), to, options.order}, order);
   if (options.log_sum_exp != nullptr) *options.log_sum_exp = std::move(log_sum_exp);
   return out;
+} catch (...) {
+  rethrow_named("attend", {&q, &k, &v, options.bias});
 }
 
-Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttendOptions& options, const Stream& stream) {
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttendOptions& options,
+              const Stream& stream) try {
   return attend(q, k, v, everything(q, k, "attend"), options, stream);
+} catch (...) {
+  rethrow_named("attend", {&q, &k, &v, options.bias});
 }
 
 AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v, const Mask& mask,
-                                const AttendBackwardOptions& options, const Stream& stream) {
+                                const AttendBackwardOptions& options, const Stream& stream) try {
   const backend::AttentionInputs in = inputs_of("attend_backward", q, k, v, mask, options.scale, options.bias, true);
   check_operand("attend_backward", "grad", grad, q, {in.batch, in.heads, in.queries, in.value_depth});
   const Stream order = stream.on(q.device());
@@ -155,19 +161,26 @@ AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tenso
                  order);
   }
   return gradients;
+} catch (...) {
+  rethrow_named("attend_backward", {&grad, &q, &k, &v, options.bias});
 }
 
 AttendGradients attend_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v,
-                                const AttendBackwardOptions& options, const Stream& stream) {
+                                const AttendBackwardOptions& options, const Stream& stream) try {
   return attend_backward(grad, q, k, v, everything(q, k, "attend_backward"), options, stream);
+} catch (...) {
+  rethrow_named("attend_backward", {&grad, &q, &k, &v, options.bias});
 }
 
-Csr weights(const Tensor& q, const Tensor& k, const Csr& pattern, std::optional<double> scale, const Stream& stream) {
+Csr weights(const Tensor& q, const Tensor& k, const Csr& pattern, std::optional<double> scale,
+            const Stream& stream) try {
   check_floating("weights", "q", q.dtype());
   check_rank("weights", "q", q, 2);
   const double by = scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(1))));
   const Tensor factor = cast(Tensor::from(std::vector<double>{by}, {1}), q.dtype()).to(q.device());
   return sparse_softmax(pattern.with_values(multiply(sddmm(pattern, q, k, stream), factor, stream)), stream);
+} catch (...) {
+  rethrow_named("weights", {&q, &k, &pattern});
 }
 
 }  // namespace sparsert::attention

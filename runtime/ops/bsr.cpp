@@ -64,7 +64,7 @@ Tensor spmm(const Bsr& a, const Tensor& b, const SpmmOptions& options, const Str
                order);
   return c;
 } catch (...) {
-  rethrow_named("spmm", {&b, &a.values()});
+  rethrow_named("spmm", {&a, &b});
 }
 
 Tensor linear(const Tensor& x, const Bsr& w, const LinearOptions& options, const Stream& stream) try {
@@ -83,7 +83,7 @@ Tensor linear(const Tensor& x, const Bsr& w, const LinearOptions& options, const
                order);
   return y;
 } catch (...) {
-  rethrow_named("linear", {&x, &w.values()});
+  rethrow_named("linear", {&x, &w});
 }
 
 }  // namespace sparsert

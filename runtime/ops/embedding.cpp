@@ -8,6 +8,7 @@
 #include "kernels/contract/embedding.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/check_sparse.hpp"
+#include "runtime/ops/memory.hpp"
 #include "sparsert/sparse.hpp"
 
 namespace sparsert {
@@ -99,7 +100,7 @@ Tensor entry_values(const Bags& bags, const Tensor& table, BagMode mode, const T
 }  // namespace
 
 Tensor embedding_bag(const Tensor& table, const Tensor& indices, const Tensor& offsets, BagMode mode,
-                     const Tensor* weights, const Stream& stream) {
+                     const Tensor* weights, const Stream& stream) try {
   const Bags bags = checked_bags("embedding_bag", table, indices, offsets, mode, weights);
   const Stream order = stream.on(table.device());
   Tensor out = Tensor::empty({bags.count, table.size(1)}, table.dtype(), table.device(), order);
@@ -109,10 +110,13 @@ Tensor embedding_bag(const Tensor& table, const Tensor& indices, const Tensor& o
        weights != nullptr ? weights->data() : nullptr, static_cast<backend::BagMode>(mode), out.mutable_data()},
       order);
   return out;
+} catch (...) {
+  rethrow_named("embedding_bag", {&table, &indices, &offsets, weights});
 }
 
 RowGradient embedding_bag_backward(const Tensor& grad, const Tensor& table, const Tensor& indices,
-                                   const Tensor& offsets, BagMode mode, const Tensor* weights, const Stream& stream) {
+                                   const Tensor& offsets, BagMode mode, const Tensor* weights,
+                                   const Stream& stream) try {
   constexpr const char* kOp = "embedding_bag_backward";
   const Bags bags = checked_bags(kOp, table, indices, offsets, mode, weights);
   check_same_dtype(kOp, "grad", grad, table);
@@ -139,6 +143,8 @@ RowGradient embedding_bag_backward(const Tensor& grad, const Tensor& table, cons
                 holds.columns().data(), values.mutable_data()},
                order);
   return {rows, values};
+} catch (...) {
+  rethrow_named("embedding_bag_backward", {&grad, &table, &indices, &offsets, weights});
 }
 
 }  // namespace sparsert

@@ -9,6 +9,7 @@
 #include "kernels/dispatch.hpp"
 #include "runtime/check_sparse.hpp"
 #include "runtime/ops/index.hpp"
+#include "runtime/ops/memory.hpp"
 #include "runtime/view.hpp"
 #include "sparsert/ops.hpp"
 
@@ -88,7 +89,7 @@ Csr stacked(const std::vector<Csr>& matrices, const Stream& stream) {
 
 // ---- CSC
 
-Csr transpose(const Csr& a, const Stream& stream) {
+Csr transpose(const Csr& a, const Stream& stream) try {
   const Stream order = stream.on(a.device());
   Tensor row_offsets = Tensor::empty({a.cols() + 1}, a.index_dtype(), a.device(), order);
   Tensor columns = Tensor::empty({a.nnz()}, a.index_dtype(), a.device(), order);
@@ -96,6 +97,8 @@ Csr transpose(const Csr& a, const Stream& stream) {
   backend::run(backend::transpose,
                {view_of(a), row_offsets.mutable_data(), columns.mutable_data(), values.mutable_data()}, order);
   return Csr::unchecked(row_offsets, columns, values, a.cols(), a.rows());
+} catch (...) {
+  rethrow_named("transpose", {&a});
 }
 
 Csc to_csc(const Csr& a, const Stream& stream) { return Csc::of_transposed(transpose(a, stream)); }
@@ -108,7 +111,7 @@ Csr Csc::to_csr(const Stream& stream) const { return transpose(transposed_, stre
 
 // ---- BSR
 
-Bsr to_bsr(const Csr& a, Block block, const Stream& stream) {
+Bsr to_bsr(const Csr& a, Block block, const Stream& stream) try {
   const auto [r, c] = block;
   require(r > 0 && c > 0, [&] {
     return "to_bsr: block is (" + std::to_string(r) + ", " + std::to_string(c) + "), expected sizes of at least 1";
@@ -122,13 +125,15 @@ Bsr to_bsr(const Csr& a, Block block, const Stream& stream) {
   backend::run(backend::csr_to_bsr,
                {view_of(a), r, c, row_offsets.data(), columns.mutable_data(), values.mutable_data()}, order);
   return Bsr::unchecked(row_offsets, columns, values, a.rows(), a.cols());
+} catch (...) {
+  rethrow_named("to_bsr", {&a});
 }
 
 Bsr to_bsr(const Tensor& dense, Block block, DType index_dtype, const Stream& stream) {
   return to_bsr(to_csr(dense, index_dtype, stream), block, stream);
 }
 
-Csr Bsr::to_csr(const Stream& stream) const {
+Csr Bsr::to_csr(const Stream& stream) const try {
   const Stream order = stream.on(device());
   check_entries("to_csr", static_cast<double>(nnz()), index_dtype());
   Tensor row_offsets = Tensor::empty({rows_ + 1}, index_dtype(), device(), order);
@@ -139,11 +144,13 @@ Csr Bsr::to_csr(const Stream& stream) const {
   backend::run(backend::bsr_to_csr, {view_of(*this), row_offsets.data(), columns.mutable_data(), values.mutable_data()},
                order);
   return Csr::unchecked(row_offsets, columns, values, rows_, cols_);
+} catch (...) {
+  rethrow_named("bsr.to_csr", {this});
 }
 
 // ---- N:M
 
-Nm to_nm(const Csr& a, int n, int m, const Stream& stream) {
+Nm to_nm(const Csr& a, int n, int m, const Stream& stream) try {
   require(n >= 1 && n <= m && m <= Nm::kMostM, [&] {
     return "to_nm: n and m are " + std::to_string(n) + " and " + std::to_string(m) + ", expected 1 <= n <= m <= 32";
   });
@@ -162,15 +169,19 @@ Nm to_nm(const Csr& a, int n, int m, const Stream& stream) {
            std::to_string(first + m - 1) + " have more than " + std::to_string(n) + " entries, expected at most n of m";
   });
   return Nm::unchecked(values, positions, a.rows(), a.cols(), n, m, a.nnz());
+} catch (...) {
+  rethrow_named("to_nm", {&a});
 }
 
-Nm to_nm(const Tensor& dense, int n, int m, const Stream& stream) {
+Nm to_nm(const Tensor& dense, int n, int m, const Stream& stream) try {
   check_rank("to_nm", "dense", dense, 2);
   const bool wide = dense.numel() > index_limit(DType::int32);
   return to_nm(to_csr(dense, wide ? DType::int64 : DType::int32, stream), n, m, stream);
+} catch (...) {
+  rethrow_named("to_nm", {&dense});
 }
 
-Csr Nm::to_csr(DType index_dtype, const Stream& stream) const {
+Csr Nm::to_csr(DType index_dtype, const Stream& stream) const try {
   check_index_dtype("to_csr", "index_dtype", index_dtype);
   check_matrix_shape("to_csr", shape(), index_dtype);
   check_entries("to_csr", static_cast<double>(nnz_), index_dtype);
@@ -182,31 +193,37 @@ Csr Nm::to_csr(DType index_dtype, const Stream& stream) const {
   backend::run(backend::nm_to_csr,
                {view_of(*this), index_dtype, row_offsets.data(), columns.mutable_data(), values.mutable_data()}, order);
   return Csr::unchecked(row_offsets, columns, values, rows_, cols_);
+} catch (...) {
+  rethrow_named("nm.to_csr", {this});
 }
 
 Coo Nm::to_coo(DType index_dtype, const Stream& stream) const { return to_csr(index_dtype, stream).to_coo(stream); }
 
-Tensor Nm::to_dense(const Stream& stream) const {
+Tensor Nm::to_dense(const Stream& stream) const try {
   const bool wide =
       rows_ > index_limit(DType::int32) || cols_ > index_limit(DType::int32) || nnz_ > index_limit(DType::int32);
   return to_csr(wide ? DType::int64 : DType::int32, stream).to_dense(stream);
+} catch (...) {
+  rethrow_named("nm.to_dense", {this});
 }
 
 // ---- bitmap
 
-Bitmap to_bitmap(const Csr& a, const Stream& stream) {
+Bitmap to_bitmap(const Csr& a, const Stream& stream) try {
   const Stream order = stream.on(a.device());
   Tensor bits = Tensor::empty({a.rows(), divide_up(a.cols(), 8)}, DType::uint8, a.device(), order);
   backend::run(backend::csr_to_bitmap, {view_of(a), static_cast<std::uint8_t*>(bits.mutable_data())}, order);
   // The values are copied: a matrix never changes because another one did.
   return Bitmap::unchecked(bits, a.row_offsets(), a.values().clone(order), a.rows(), a.cols());
+} catch (...) {
+  rethrow_named("to_bitmap", {&a});
 }
 
 Bitmap to_bitmap(const Tensor& dense, DType index_dtype, const Stream& stream) {
   return to_bitmap(to_csr(dense, index_dtype, stream), stream);
 }
 
-Csr Bitmap::to_csr(const Stream& stream) const {
+Csr Bitmap::to_csr(const Stream& stream) const try {
   const Stream order = stream.on(device());
   Tensor columns = Tensor::empty({nnz()}, index_dtype(), device(), order);
   backend::run(backend::bitmap_columns,
@@ -214,11 +231,13 @@ Csr Bitmap::to_csr(const Stream& stream) const {
                 columns.mutable_data()},
                order);
   return Csr::unchecked(row_offsets_, columns, values_.clone(order), rows_, cols_);
+} catch (...) {
+  rethrow_named("bitmap.to_csr", {this});
 }
 
 // ---- matrices of matrices
 
-Csr prune_zeros(const Csr& a, const Stream& stream) {
+Csr prune_zeros(const Csr& a, const Stream& stream) try {
   const Stream order = stream.on(a.device());
   Tensor row_offsets = Tensor::empty({a.rows() + 1}, a.index_dtype(), a.device(), order);
   backend::run(backend::nonzero_offsets, {view_of(a), row_offsets.mutable_data()}, order);
@@ -228,9 +247,11 @@ Csr prune_zeros(const Csr& a, const Stream& stream) {
   backend::run(backend::drop_zeros, {view_of(a), row_offsets.data(), columns.mutable_data(), values.mutable_data()},
                order);
   return Csr::unchecked(row_offsets, columns, values, a.rows(), a.cols());
+} catch (...) {
+  rethrow_named("prune_zeros", {&a});
 }
 
-Csr slice_rows(const Csr& a, std::int64_t begin, std::int64_t end, const Stream& stream) {
+Csr slice_rows(const Csr& a, std::int64_t begin, std::int64_t end, const Stream& stream) try {
   require(begin >= 0 && begin <= end && end <= a.rows(), [&] {
     return "slice_rows: rows " + std::to_string(begin) + " to " + std::to_string(end) + ", expected a range within " +
            std::to_string(a.rows()) + " rows";
@@ -242,9 +263,11 @@ Csr slice_rows(const Csr& a, std::int64_t begin, std::int64_t end, const Stream&
                                   index_scalar(first, a.index_dtype(), a.device()), order);
   return Csr::unchecked(offsets, part_of(a.columns(), first, count, order), part_of(a.values(), first, count, order),
                         end - begin, a.cols());
+} catch (...) {
+  rethrow_named("slice_rows", {&a});
 }
 
-Csr concatenate(const std::vector<Csr>& matrices, int axis, const Stream& stream) {
+Csr concatenate(const std::vector<Csr>& matrices, int axis, const Stream& stream) try {
   require(!matrices.empty(), [] { return std::string("concatenate: no matrices, expected at least one"); });
   require(axis == 0 || axis == 1, [&] { return "concatenate: axis is " + std::to_string(axis) + ", expected 0 or 1"; });
   const Csr& first = matrices.front();
@@ -268,6 +291,8 @@ Csr concatenate(const std::vector<Csr>& matrices, int axis, const Stream& stream
   std::vector<Csr> transposed;
   for (const Csr& a : matrices) transposed.push_back(transpose(a, order));
   return transpose(stacked(transposed, order), order);
+} catch (...) {
+  rethrow_named("concatenate", {matrices.empty() ? nullptr : &matrices.front()});
 }
 
 Coo coalesce(const Coo& a, const Stream& stream) { return a.to_csr(stream).to_coo(stream); }

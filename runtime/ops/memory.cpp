@@ -7,15 +7,14 @@
 
 namespace sparsert {
 
-void rethrow_named(const char* op, std::initializer_list<const Tensor*> operands) {
+void rethrow_named(const char* op, std::initializer_list<Operand> operands) {
   const auto message = [&](const std::string& what) {
     const std::string prefix = std::string(op).append(": ");
     std::string text = what.starts_with(prefix) ? what : prefix + what;
     if (text.find("; operands:") != std::string::npos) return text;
     text.append("; operands:");
-    for (const Tensor* const operand : operands) {
-      if (operand == nullptr) continue;
-      text.append(" ").append(to_string(operand->dtype())).append(" ").append(to_string(operand->shape()));
+    for (const Operand& operand : operands) {
+      if (operand.is_given()) text.append(" ").append(operand.text());
     }
     return text;
   };

@@ -7,6 +7,7 @@
 
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
+#include "runtime/ops/memory.hpp"
 #include "sparsert/ops.hpp"
 #include "sparsert/prune.hpp"
 
@@ -141,7 +142,7 @@ Tensor like(const Tensor& x, const Stream& stream) { return Tensor::empty(x.shap
 
 }  // namespace
 
-Tensor magnitude(const Tensor& x, double amount, Group group, const Stream& stream) {
+Tensor magnitude(const Tensor& x, double amount, Group group, const Stream& stream) try {
   constexpr const char* kOp = "prune::magnitude";
   if (group == Group::tensor) return magnitude(x, amount, stream);
   check_amount(kOp, amount);
@@ -149,16 +150,20 @@ Tensor magnitude(const Tensor& x, double amount, Group group, const Stream& stre
   require(x.rank() >= 1, [] { return std::string("prune::magnitude: x is a scalar, expected rows"); });
   return prune_elements(kOp, x, backend::Score::magnitude, nullptr, 0, x.numel() == 0 ? 0 : x.size(0), amount,
                         stream.on(x.device()));
+} catch (...) {
+  rethrow_named("prune::magnitude", {&x});
 }
 
-Tensor random(const Tensor& x, double amount, std::uint64_t seed, const Stream& stream) {
+Tensor random(const Tensor& x, double amount, std::uint64_t seed, const Stream& stream) try {
   constexpr const char* kOp = "prune::random";
   check_amount(kOp, amount);
   check_float(kOp, x);
   return prune_elements(kOp, x, backend::Score::random, nullptr, seed, 1, amount, stream.on(x.device()));
+} catch (...) {
+  rethrow_named("prune::random", {&x});
 }
 
-Tensor n_m(const Tensor& x, int n, int m, int axis, const Stream& stream) {
+Tensor n_m(const Tensor& x, int n, int m, int axis, const Stream& stream) try {
   constexpr const char* kOp = "prune::n_m";
   check_float(kOp, x);
   require(m >= 1 && m <= backend::kMaxGroup && n >= 0 && n <= m, [&] {
@@ -172,16 +177,20 @@ Tensor n_m(const Tensor& x, int n, int m, int axis, const Stream& stream) {
   backend::run(backend::prune_n_m,
                {x.dtype(), n, m, around.outer, around.size, around.inner, x.data(), out.mutable_data()}, order);
   return out;
+} catch (...) {
+  rethrow_named("prune::n_m", {&x});
 }
 
-Tensor block_norms(const Tensor& x, BlockShape shape, Norm norm, const Stream& stream) {
+Tensor block_norms(const Tensor& x, BlockShape shape, Norm norm, const Stream& stream) try {
   constexpr const char* kOp = "prune::block_norms";
   check_float(kOp, x);
   const Blocks blocks = matrix_of(kOp, x, shape);
   return norms_of(x, blocks, norm_code(norm), stream.on(x.device())).reshape({blocks.down(), blocks.across()});
+} catch (...) {
+  rethrow_named("prune::block_norms", {&x});
 }
 
-Tensor block(const Tensor& x, BlockShape shape, double amount, Norm norm, const Stream& stream) {
+Tensor block(const Tensor& x, BlockShape shape, double amount, Norm norm, const Stream& stream) try {
   constexpr const char* kOp = "prune::block";
   check_amount(kOp, amount);
   check_float(kOp, x);
@@ -189,10 +198,12 @@ Tensor block(const Tensor& x, BlockShape shape, double amount, Norm norm, const 
   const Stream order = stream.on(x.device());
   const Tensor keep = selected(kOp, norms_of(x, blocks, norm_code(norm), order), 1, amount, order);
   return masked(x, blocks, static_cast<const std::uint8_t*>(keep.data()), order);
+} catch (...) {
+  rethrow_named("prune::block", {&x});
 }
 
 NamedTensors global_block(const NamedTensors& tensors, BlockShape shape, double amount, Norm norm,
-                          const Stream& stream) {
+                          const Stream& stream) try {
   constexpr const char* kOp = "prune::global_block";
   check_amount(kOp, amount);
   if (tensors.empty()) return {};
@@ -221,9 +232,11 @@ NamedTensors global_block(const NamedTensors& tensors, BlockShape shape, double 
     kept += cut[i].units();
   }
   return result;
+} catch (...) {
+  rethrow_named("prune::global_block", {tensors.empty() ? nullptr : &tensors.front().second});
 }
 
-Tensor structured(const Tensor& x, double amount, const SliceOptions& options, const Stream& stream) {
+Tensor structured(const Tensor& x, double amount, const SliceOptions& options, const Stream& stream) try {
   constexpr const char* kOp = "prune::structured";
   check_amount(kOp, amount);
   check_float(kOp, x);
@@ -232,9 +245,11 @@ Tensor structured(const Tensor& x, double amount, const SliceOptions& options, c
   if (x.numel() == 0) return like(x, order);
   const Tensor keep = selected(kOp, norms_of(x, blocks, norm_code(options.norm), order), 1, amount, order);
   return masked(x, blocks, static_cast<const std::uint8_t*>(keep.data()), order);
+} catch (...) {
+  rethrow_named("prune::structured", {&x});
 }
 
-Tensor kept_slices(const Tensor& x, double amount, const SliceOptions& options, const Stream& stream) {
+Tensor kept_slices(const Tensor& x, double amount, const SliceOptions& options, const Stream& stream) try {
   constexpr const char* kOp = "prune::kept_slices";
   check_amount(kOp, amount);
   check_float(kOp, x);
@@ -248,9 +263,11 @@ Tensor kept_slices(const Tensor& x, double amount, const SliceOptions& options, 
     for (std::int64_t i = 0; i < options.width && kept[u] != 0; ++i) indices.push_back(u * options.width + i);
   }
   return Tensor::from(indices, {static_cast<std::int64_t>(indices.size())}, x.device());
+} catch (...) {
+  rethrow_named("prune::kept_slices", {&x});
 }
 
-Tensor take(const Tensor& x, const Tensor& indices, int axis, const Stream& stream) {
+Tensor take(const Tensor& x, const Tensor& indices, int axis, const Stream& stream) try {
   constexpr const char* kOp = "prune::take";
   const int at = checked_axis(kOp, x, axis);
   const Around around(x, at);
@@ -276,9 +293,11 @@ Tensor take(const Tensor& x, const Tensor& indices, int axis, const Stream& stre
                 static_cast<const std::int64_t*>(indices.data()), x.data(), out.mutable_data()},
                order);
   return out;
+} catch (...) {
+  rethrow_named("prune::take", {&x, &indices});
 }
 
-Tensor wanda(const Tensor& x, const Tensor& input_norms, double amount, Group group, const Stream& stream) {
+Tensor wanda(const Tensor& x, const Tensor& input_norms, double amount, Group group, const Stream& stream) try {
   constexpr const char* kOp = "prune::wanda";
   check_amount(kOp, amount);
   check_float(kOp, x);
@@ -291,9 +310,11 @@ Tensor wanda(const Tensor& x, const Tensor& input_norms, double amount, Group gr
   const Tensor weights = input_norms.dtype() == DType::float64 ? input_norms : cast(input_norms, DType::float64, order);
   return prune_elements(kOp, x, backend::Score::weighted, &weights, 0, group == Group::row ? x.size(0) : 1, amount,
                         order);
+} catch (...) {
+  rethrow_named("prune::wanda", {&x, &input_norms});
 }
 
-void InputNorms::add(const Tensor& batch, const Stream& stream) {
+void InputNorms::add(const Tensor& batch, const Stream& stream) try {
   constexpr const char* kOp = "prune::InputNorms";
   check_float(kOp, batch);
   require(batch.rank() >= 1, [&] { return std::string(kOp) + ": batch is a scalar, expected (n, in)"; });
@@ -311,34 +332,46 @@ void InputNorms::add(const Tensor& batch, const Stream& stream) {
   const Tensor squares = norms_of(batch, {rows, cols, rows, 1}, backend::Norm::squares, order);
   squares_ = rows_ == 0 ? squares : sparsert::add(squares_, squares, order);
   rows_ += rows;
+} catch (...) {
+  rethrow_named("prune::InputNorms", {&batch});
 }
 
-Tensor InputNorms::norms(const Stream& stream) const {
+Tensor InputNorms::norms(const Stream& stream) const try {
   require(rows_ > 0, [] { return std::string("prune::InputNorms: no batch was added, expected at least one"); });
   Tensor host = squares_.device() == cpu_device ? squares_.clone(stream) : squares_.cpu();
   for (double& x : host.mutable_span<double>()) x = std::sqrt(x);
   return host.to(squares_.device(), stream);
+} catch (...) {
+  rethrow_named("prune::InputNorms", {&squares_});
 }
 
-Tensor soft_threshold(const Tensor& x, double lambda, const Stream& stream) {
+Tensor soft_threshold(const Tensor& x, double lambda, const Stream& stream) try {
   const Stream order = stream.on(x.device());
   return thresholded("prune::soft_threshold", x, like(x, order), true, lambda, order);
+} catch (...) {
+  rethrow_named("prune::soft_threshold", {&x});
 }
 
-void soft_threshold_(Tensor& x, double lambda, const Stream& stream) {
+void soft_threshold_(Tensor& x, double lambda, const Stream& stream) try {
   thresholded("prune::soft_threshold_", x, x, true, lambda, stream.on(x.device()));
+} catch (...) {
+  rethrow_named("prune::soft_threshold_", {&x});
 }
 
-Tensor hard_threshold(const Tensor& x, double lambda, const Stream& stream) {
+Tensor hard_threshold(const Tensor& x, double lambda, const Stream& stream) try {
   const Stream order = stream.on(x.device());
   return thresholded("prune::hard_threshold", x, like(x, order), false, lambda, order);
+} catch (...) {
+  rethrow_named("prune::hard_threshold", {&x});
 }
 
-void hard_threshold_(Tensor& x, double lambda, const Stream& stream) {
+void hard_threshold_(Tensor& x, double lambda, const Stream& stream) try {
   thresholded("prune::hard_threshold_", x, x, false, lambda, stream.on(x.device()));
+} catch (...) {
+  rethrow_named("prune::hard_threshold_", {&x});
 }
 
-Tensor group_soft_threshold(const Tensor& x, double lambda, int axis, const Stream& stream) {
+Tensor group_soft_threshold(const Tensor& x, double lambda, int axis, const Stream& stream) try {
   constexpr const char* kOp = "prune::group_soft_threshold";
   check_lambda(kOp, lambda);
   check_float(kOp, x);
@@ -351,6 +384,8 @@ Tensor group_soft_threshold(const Tensor& x, double lambda, int axis, const Stre
                {x.dtype(), lambda, blocks, static_cast<const double*>(norms.data()), x.data(), out.mutable_data()},
                order);
   return out;
+} catch (...) {
+  rethrow_named("prune::group_soft_threshold", {&x});
 }
 
 }  // namespace sparsert::prune

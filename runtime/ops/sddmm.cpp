@@ -6,6 +6,7 @@
 
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/matrix.hpp"
+#include "runtime/ops/memory.hpp"
 #include "runtime/view.hpp"
 #include "sparsert/linalg.hpp"
 
@@ -68,12 +69,14 @@ void check_linear(const Tensor& grad, const Tensor& x, std::int64_t out, std::in
 
 }  // namespace
 
-Tensor sddmm(const Csr& pattern, const Tensor& x, const Tensor& y, const Stream& stream) {
+Tensor sddmm(const Csr& pattern, const Tensor& x, const Tensor& y, const Stream& stream) try {
   check_factors("sddmm", pattern, x, y);
   return sampled(pattern, x, y, x.size(1), false, stream.on(x.device()));
+} catch (...) {
+  rethrow_named("sddmm", {&pattern, &x, &y});
 }
 
-SpmmGradients spmm_backward(const Tensor& grad, const Csr& a, const Tensor& b, const Stream& stream) {
+SpmmGradients spmm_backward(const Tensor& grad, const Csr& a, const Tensor& b, const Stream& stream) try {
   check_floating("spmm_backward", "a", a.dtype());
   check_operand("spmm_backward", "b", b, a);
   check_rank("spmm_backward", "b", b, 2);
@@ -84,17 +87,21 @@ SpmmGradients spmm_backward(const Tensor& grad, const Csr& a, const Tensor& b, c
   });
   const Stream order = stream.on(a.device());
   return {sampled(a, grad, b, b.size(1), false, order), spmm_transposed(a, grad, order)};
+} catch (...) {
+  rethrow_named("spmm_backward", {&grad, &a, &b});
 }
 
-LinearGradients linear_backward(const Tensor& grad, const Tensor& x, const Csr& w, const Stream& stream) {
+LinearGradients linear_backward(const Tensor& grad, const Tensor& x, const Csr& w, const Stream& stream) try {
   check_floating("linear_backward", "w", w.dtype());
   check_operand("linear_backward", "x", x, w);
   check_linear(grad, x, w.rows(), w.cols());
   const Stream order = stream.on(w.device());
   return {matmul(grad, w, order), sampled(w, grad, x, x.size(0), true, order), column_totals(grad, order)};
+} catch (...) {
+  rethrow_named("linear_backward", {&grad, &x, &w});
 }
 
-LinearGradients linear_backward(const Tensor& grad, const Tensor& x, const Tensor& w, const Stream& stream) {
+LinearGradients linear_backward(const Tensor& grad, const Tensor& x, const Tensor& w, const Stream& stream) try {
   check_floating("linear_backward", "w", w.dtype());
   check_rank("linear_backward", "w", w, 2);
   check_same_dtype("linear_backward", "x", x, w);
@@ -104,16 +111,20 @@ LinearGradients linear_backward(const Tensor& grad, const Tensor& x, const Tenso
   // gradᵀ·x: what ReLU has zeroed in grad is left out of the sums.
   return {matmul(grad, w, {}, order), spmm_transposed(to_csr(grad, DType::int64, order), x, order),
           column_totals(grad, order)};
+} catch (...) {
+  rethrow_named("linear_backward", {&grad, &x, &w});
 }
 
 SddmmGradients sddmm_backward(const Tensor& grad_values, const Csr& pattern, const Tensor& x, const Tensor& y,
-                              const Stream& stream) {
+                              const Stream& stream) try {
   check_factors("sddmm_backward", pattern, x, y);
   check_same_dtype("sddmm_backward", "grad_values", grad_values, x);
   check_shape("sddmm_backward", "grad_values", grad_values, {pattern.nnz()});
   const Stream order = stream.on(x.device());
   const Csr grad = pattern.with_values(grad_values);
   return {spmm(grad, y, {}, order), spmm_transposed(grad, x, order)};
+} catch (...) {
+  rethrow_named("sddmm_backward", {&grad_values, &pattern, &x, &y});
 }
 
 }  // namespace sparsert

@@ -111,7 +111,7 @@ Tensor Csr::to_dense(const Stream& stream) const try {
   backend::run(backend::csr_to_dense, {view_of(*this), dense.mutable_data()}, order);
   return dense;
 } catch (...) {
-  rethrow_named("csr.to_dense", {&values_});
+  rethrow_named("csr.to_dense", {this});
 }
 
 Coo Csr::to_coo(const Stream& stream) const try {
@@ -121,7 +121,7 @@ Coo Csr::to_coo(const Stream& stream) const try {
   // The values are copied: a matrix never changes because another one did.
   return Coo::unchecked(rows, columns_, values_.clone(order), rows_, cols_);
 } catch (...) {
-  rethrow_named("csr.to_coo", {&values_});
+  rethrow_named("csr.to_coo", {this});
 }
 
 Csr Coo::to_csr(const Stream& stream) const try {
@@ -139,7 +139,7 @@ Csr Coo::to_csr(const Stream& stream) const try {
                order);
   return Csr::unchecked(row_offsets, first_of(columns, unique, order), first_of(values, unique, order), rows_, cols_);
 } catch (...) {
-  rethrow_named("coo.to_csr", {&values_});
+  rethrow_named("coo.to_csr", {this});
 }
 
 Tensor Coo::to_dense(const Stream& stream) const { return to_csr(stream).to_dense(stream); }

@@ -7,6 +7,7 @@
 #include "runtime/check_sparse.hpp"
 #include "runtime/ops/index.hpp"
 #include "runtime/ops/matrix.hpp"
+#include "runtime/ops/memory.hpp"
 #include "runtime/view.hpp"
 #include "sparsert/linalg.hpp"
 
@@ -44,7 +45,7 @@ Csr two_phases(const char* name, const backend::Op<CountArgs>& count, const back
 
 }  // namespace
 
-Csr spgemm(const Csr& a, const Csr& b, const SpgemmOptions& options, const Stream& stream) {
+Csr spgemm(const Csr& a, const Csr& b, const SpgemmOptions& options, const Stream& stream) try {
   check_floating("spgemm", "a", a.dtype());
   check_matrix_like("spgemm", "b", b, a);
   require(b.rows() == a.cols(), [&] {
@@ -53,13 +54,17 @@ Csr spgemm(const Csr& a, const Csr& b, const SpgemmOptions& options, const Strea
   require(options.max_bytes >= 0,
           [&] { return "spgemm: max_bytes is " + std::to_string(options.max_bytes) + ", expected at least 0"; });
   return two_phases("spgemm", backend::spgemm_offsets, backend::spgemm, a, b, b.cols(), options.max_bytes, stream);
+} catch (...) {
+  rethrow_named("spgemm", {&a, &b});
 }
 
-Csr add(const Csr& a, const Csr& b, const Stream& stream) {
+Csr add(const Csr& a, const Csr& b, const Stream& stream) try {
   check_matrix_like("add", "b", b, a);
   require(a.shape() == b.shape(),
           [&] { return "add: b has shape " + to_string(b.shape()) + ", expected " + to_string(a.shape()); });
   return two_phases("add", backend::sparse_add_offsets, backend::sparse_add, a, b, a.cols(), 0, stream);
+} catch (...) {
+  rethrow_named("add", {&a, &b});
 }
 
 }  // namespace sparsert

@@ -62,7 +62,7 @@ Tensor multiply(const Csr& a, const backend::SpmmPlan* plan, const Tensor& b, co
                order);
   return c;
 } catch (...) {
-  rethrow_named("spmm", {&a.values(), &b});
+  rethrow_named("spmm", {&a, &b});
 }
 
 Tensor layer(const Tensor& x, const Csr& w, const backend::SpmmPlan* plan, const LinearOptions& options,
@@ -82,7 +82,7 @@ Tensor layer(const Tensor& x, const Csr& w, const backend::SpmmPlan* plan, const
       order);
   return y;
 } catch (...) {
-  rethrow_named("linear", {&x, &w.values()});
+  rethrow_named("linear", {&x, &w});
 }
 
 }  // namespace
@@ -95,7 +95,7 @@ Plan::Plan(const Csr& a, std::int64_t n, const Stream& stream) try {
   backend::run(backend::spmm_plan, {view_of(impl_->matrix), n, &impl_->packed}, order);
   if (n == 1) backend::run(backend::spmv_plan, {view_of(impl_->matrix), &impl_->for_vectors}, order);
 } catch (...) {
-  rethrow_named("plan", {&a.values()});
+  rethrow_named("plan", {&a});
 }
 
 const Csr& Plan::matrix() const noexcept { return impl_->matrix; }

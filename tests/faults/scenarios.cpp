@@ -2,9 +2,9 @@
 #include "tests/faults/scenarios.hpp"
 
 #include <cstring>
-#include <optional>
-#include <type_traits>
 #include <utility>
+
+#include "tests/faults/scenario_support.hpp"
 
 namespace sparsert::test {
 namespace {
@@ -12,69 +12,9 @@ namespace {
 using equivalence::make_values;
 using equivalence::Values;
 
-struct Size {
-  std::int64_t m;
-  std::int64_t k;
-  std::int64_t n;
-};
 constexpr Size kSizes[] = {{3, 5, 4}, {33, 70, 19}, {1, 2, 1}, {5, 130, 33}};
 constexpr DType kFloats[] = {DType::float32, DType::float64, DType::float16, DType::bfloat16};
 constexpr DType kIndices[] = {DType::int32, DType::int64};
-
-Tensor dense(std::int64_t rows, std::int64_t cols, DType dtype, std::uint64_t seed, const Device& device) {
-  return make_values(Values::small_integers, {rows, cols}, dtype, seed).to(device);
-}
-
-Tensor vector_of(std::int64_t n, DType dtype, const Device& device) {
-  return make_values(Values::normal, {n}, dtype, 5).to(device);
-}
-
-/// A third of all places hold an entry.
-Csr sparse(std::int64_t rows, std::int64_t cols, DType dtype, DType index, const Device& device) {
-  std::vector<std::int64_t> offsets{0};
-  std::vector<std::int64_t> columns;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = r % 3; c < cols; c += 3) columns.push_back(c);
-    offsets.push_back(static_cast<std::int64_t>(columns.size()));
-  }
-  const auto nnz = static_cast<std::int64_t>(columns.size());
-  return Csr(cast(Tensor::from(offsets, {rows + 1}), index), cast(Tensor::from(columns, {nnz}), index),
-             make_values(Values::small_integers, {nnz}, dtype, 6), {rows, cols})
-      .to(device);
-}
-
-std::vector<Tensor> arrays(const Csr& a) { return {a.row_offsets(), a.columns(), a.values()}; }
-
-template <class T>
-Tensor scalar(T value) {
-  return Tensor::from(std::vector<T>{value}, {1});
-}
-
-std::vector<Tensor> tensors_of(const Tensor& x) { return {x}; }
-std::vector<Tensor> tensors_of(const Csr& a) { return arrays(a); }
-std::vector<Tensor> tensors_of(const Coo& a) { return {a.rows(), a.columns(), a.values()}; }
-std::vector<Tensor> tensors_of(const Topk& top) { return {top.values, top.indices}; }
-std::vector<Tensor> tensors_of(const Plan& plan) { return {plan.matrix().values()}; }
-std::vector<Tensor> tensors_of(bool value) { return {scalar<std::uint8_t>(value)}; }
-std::vector<Tensor> tensors_of(std::int64_t value) { return {scalar(value)}; }
-std::vector<Tensor> tensors_of(const prune::NamedTensors& named) {
-  std::vector<Tensor> all;
-  for (const auto& [name, tensor] : named) all.push_back(tensor);
-  return all;
-}
-
-/// What `compute` returns is kept without an allocation, and looked at later.
-template <class Compute>
-Prepared prepared(std::vector<Tensor> inputs, Compute compute) {
-  const auto result = std::make_shared<std::optional<std::invoke_result_t<Compute>>>();
-  return {std::move(inputs), [=] { *result = compute(); },
-          [=] {
-            std::vector<Tensor> tensors;
-            if (*result) tensors = tensors_of(**result);
-            result->reset();
-            return tensors;
-          }};
-}
 
 void add_dense(std::vector<Scenario>& all, Size size, DType dtype) {
   const auto add = [&](const char* op, auto compute) {
@@ -130,11 +70,11 @@ void add_sparse(std::vector<Scenario>& all, Size size, DType dtype, DType index)
   });
   add("csr.to_dense", "", [=](const Device& d) {
     const Csr m = a(d);
-    return prepared(arrays(m), [=] { return m.to_dense(); });
+    return prepared(tensors_of(m), [=] { return m.to_dense(); });
   });
   add("csr.to_coo", "", [=](const Device& d) {
     const Csr m = a(d);
-    return prepared(arrays(m), [=] { return m.to_coo(); });
+    return prepared(tensors_of(m), [=] { return m.to_coo(); });
   });
   add("coo.to_csr", "", [=](const Device& d) {
     const Coo m = a(cpu_device).to_coo().to(d);
@@ -144,18 +84,18 @@ void add_sparse(std::vector<Scenario>& all, Size size, DType dtype, DType index)
     const Csr m = a(d);
     const auto shape = std::make_shared<Shape>(m.shape());
     Prepared made =
-        prepared(arrays(m), [=] { return Csr(m.row_offsets(), m.columns(), m.values(), std::move(*shape)); });
+        prepared(tensors_of(m), [=] { return Csr(m.row_offsets(), m.columns(), m.values(), std::move(*shape)); });
     made.reset = [=] { *shape = {m.rows(), m.cols()}; };
     return made;
   });
   add("plan", "", [=](const Device& d) {
     const Csr m = a(d);
-    return prepared(arrays(m), [=] { return Plan(m, size.n); });
+    return prepared(tensors_of(m), [=] { return Plan(m, size.n); });
   });
   add("update_values", "", [=](const Device& d) {
     const Csr m = a(d);
     const auto plan = std::make_shared<Plan>(m, size.n);
-    Prepared made = prepared(arrays(m), [=] {
+    Prepared made = prepared(tensors_of(m), [=] {
       plan->update_values(m.values());
       return true;
     });
@@ -190,12 +130,31 @@ void add_sparse(std::vector<Scenario>& all, Size size, DType dtype, DType index)
 
 }  // namespace
 
+Csr sparse(std::int64_t rows, std::int64_t cols, DType dtype, DType index, const Device& device) {
+  std::vector<std::int64_t> offsets{0};
+  std::vector<std::int64_t> columns;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = r % 3; c < cols; c += 3) columns.push_back(c);
+    offsets.push_back(static_cast<std::int64_t>(columns.size()));
+  }
+  const auto nnz = static_cast<std::int64_t>(columns.size());
+  return Csr(cast(Tensor::from(offsets, {rows + 1}), index), cast(Tensor::from(columns, {nnz}), index),
+             make_values(Values::small_integers, {nnz}, dtype, 6), {rows, cols})
+      .to(device);
+}
+
 std::vector<Scenario> scenarios() {
   std::vector<Scenario> all;
   for (const Size size : kSizes) {
     for (const DType dtype : kFloats) {
       add_dense(all, size, dtype);
       for (const DType index : kIndices) add_sparse(all, size, dtype, index);
+    }
+  }
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    for (const DType index : kIndices) {
+      add_linalg_scenarios(all, {6, 9, 4}, dtype, index);
+      add_training_scenarios(all, dtype, index);
     }
   }
   return all;

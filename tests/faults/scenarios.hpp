@@ -22,6 +22,7 @@ struct Scenario {
   std::string op;    ///< as its errors begin
   std::string name;  ///< "spmm float32 int64 plan"
   std::function<Prepared(const Device&)> prepare;
+  bool idle_kernels_fail = false;  ///< kernels that do nothing leave it nothing valid: it throws invalid_argument
 };
 
 /// Every operation × dtype × index type × size.
