@@ -3,9 +3,8 @@
 #
 # usage: ptxas_test.py BUILD_DIR NVCC_VERSION [--write]
 # The build keeps what ptxas said beside each object (scripts/cmake/ptxas_log.py). A table belongs to one architecture
-# and one version of nvcc; another version is only held to what every version must reach: no spills, but for
-# the kernels in tests/ptxas/known_spills.txt, a list that may only get shorter. --write makes the tables of the build's
-# architectures anew.
+# and one version of nvcc; another version is only held to what every version must reach: no spills. --write makes the
+# tables of the build's architectures anew.
 import pathlib
 import re
 import subprocess
@@ -48,18 +47,12 @@ def table_of(kernels):
     return "\n".join(lines)
 
 
-def known_spills():
-    """Bytes by kernel, of those whose registers do not suffice yet."""
-    lines = (TABLES / "known_spills.txt").read_text(encoding="utf-8").splitlines()
-    return {name: int(spills) for spills, name in (line.split(maxsplit=1) for line in lines if not line.startswith("#"))}
-
-
 def main():
     build, version, write = pathlib.Path(sys.argv[1]), sys.argv[2], "--write" in sys.argv
     logs = sorted((build / "kernels").rglob("*.ptxas"))
     if not logs:
         sys.exit(f"failed: no .ptxas file under {build}/kernels: is the CUDA backend built?")
-    known, kernels, failures = known_spills(), {}, []
+    kernels, failures = {}, []
     for log in logs:
         seconds, found = read_log(log)
         ours = [kernel for kernel in found if "8sparsert" in kernel[1] and not kernel[1].startswith(("_ZN3cub", "_ZN6thrust"))]
@@ -69,7 +62,7 @@ def main():
         if seconds > MOST_SECONDS * architectures:
             failures.append(f"{log.stem} took {seconds:.0f} s for {architectures} architecture(s), expected {MOST_SECONDS} for each")
     for sm, rows in sorted(kernels.items()):
-        failures += [f"{sm}: {name} spills {spills} bytes" for name, _, _, spills in rows if spills > known.get(name, 0)]
+        failures += [f"{sm}: {name} spills {spills} bytes" for name, _, _, spills in rows if spills > 0]
         path = TABLES / f"{sm}.txt"
         text = f"nvcc {version}\nregs shared spills kernel\n" + table_of(rows) + "\n"
         if write:

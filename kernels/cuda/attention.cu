@@ -29,8 +29,8 @@ struct AttendShared {
 // shared: AttendShared
 // requires: the lists of key tiles by query tiles
 template <int kChunks, class T>
-__global__ __launch_bounds__(kThreads) void attend_kernel(Parameters<T> p, Global<T> out,
-                                                          Global<Compute<T>> log_sum_exp) {
+__global__ __launch_bounds__(kThreads, 1) void attend_kernel(Parameters<T> p, Global<T> out,
+                                                             Global<Compute<T>> log_sum_exp) {
   using A = Compute<T>;
   auto& memory = shared<AttendShared<A>>();
   const std::int64_t tile = blockIdx.x;
@@ -111,10 +111,10 @@ __device__ __forceinline__ void score_tile(const Parameters<T>& p, Global<const 
 // shared: AttendShared
 // requires: the lists of key tiles by query tiles; origins and averages of batch · heads · queries
 template <int kChunks, class T>
-__global__ __launch_bounds__(kThreads) void attend_query_gradient_kernel(Parameters<T> p, Global<const T> grad,
-                                                                         Global<T> query_grad,
-                                                                         Global<Compute<T>> origins,
-                                                                         Global<Compute<T>> averages) {
+__global__ __launch_bounds__(kThreads, 1) void attend_query_gradient_kernel(Parameters<T> p, Global<const T> grad,
+                                                                            Global<T> query_grad,
+                                                                            Global<Compute<T>> origins,
+                                                                            Global<Compute<T>> averages) {
   using A = Compute<T>;
   auto& memory = shared<AttendShared<A>>();
   const std::int64_t tile = blockIdx.x;
@@ -214,10 +214,10 @@ struct KeyGradientShared {
 // shared: KeyGradientShared
 // requires: the lists of query tiles by key tiles; origins and averages as attend_query_gradient_kernel leaves them
 template <int kChunks, class T>
-__global__ __launch_bounds__(kThreads) void attend_key_gradient_kernel(Parameters<T> p, Global<const T> grad,
-                                                                       Global<T> key_grad, Global<T> value_grad,
-                                                                       Global<const Compute<T>> origins,
-                                                                       Global<const Compute<T>> averages) {
+__global__ __launch_bounds__(kThreads, 1) void attend_key_gradient_kernel(Parameters<T> p, Global<const T> grad,
+                                                                          Global<T> key_grad, Global<T> value_grad,
+                                                                          Global<const Compute<T>> origins,
+                                                                          Global<const Compute<T>> averages) {
   using A = Compute<T>;
   auto& memory = shared<KeyGradientShared<A>>();
   const std::int64_t tile = blockIdx.x;

@@ -19,7 +19,7 @@ inline constexpr int kEachThreads = 128;
 // shared: none
 // requires: rule(i) and rule(j) write different memory
 template <class Rule>
-__global__ __launch_bounds__(kEachThreads) void each_kernel(Rule rule, std::int64_t n) {
+__global__ __launch_bounds__(kEachThreads, 1) void each_kernel(Rule rule, std::int64_t n) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i < n) rule(i);
 }
