@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 PROGRAM, LIBRARY, LIMIT = sys.argv[1], sys.argv[2], float(sys.argv[3])
@@ -83,6 +84,20 @@ def check_selftest():
         check(seconds < 5, f"the selftest took {seconds:.1f} s")
     text = run("--selftest")
     check(text.returncode == 0 and "passed in" in text.stdout, text)
+    check_selftest_leaves_nothing_out(report)
+
+
+def check_selftest_leaves_nothing_out(report):
+    """The timeline of a selftest names every operation of every family, on every device that it reports."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "timeline.json")
+        check(run("--selftest", SPARSERT_TRACE=path).returncode == 0, "a traced selftest")
+        with open(path, encoding="utf-8") as file:
+            ran = {(event["args"]["device"], event["name"]) for event in json.load(file)}
+    ops = json.loads(run("--json", "--ops").stdout)["ops"]
+    for device in report["devices"]:
+        missing = [op["name"] for op in ops if (device["name"], op["name"]) not in ran]
+        check(missing == [], "the selftest on", device["name"], "leaves out", missing)
 
 
 def check_arguments(report):

@@ -77,6 +77,9 @@ bool is_sticky(cudaError_t error) {
     case cudaErrorLaunchFailure:
     case cudaErrorExternalDevice:
     case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorMpsClientTerminated:
     case cudaErrorUnknown: return true;
     default: return false;
   }

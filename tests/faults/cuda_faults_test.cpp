@@ -38,6 +38,9 @@ constexpr std::array kSticky = {cudaErrorECCUncorrectable,
                                 cudaErrorLaunchFailure,
                                 cudaErrorExternalDevice,
                                 cudaErrorNvlinkUncorrectable,
+                                cudaErrorContained,
+                                cudaErrorTensorMemoryLeak,
+                                cudaErrorMpsClientTerminated,
                                 cudaErrorUnknown};
 
 struct Outcome {

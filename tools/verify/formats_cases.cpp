@@ -30,6 +30,10 @@ void add_conversions(std::vector<Case>& grid, const std::string& suffix, const s
   }
   grid.push_back({"to_bitmap" + suffix, [=](const Device& d) { return std::vector{to_bitmap(a(d)).bits()}; }});
   grid.push_back({"bitmap.to_csr" + suffix, [=](const Device& d) { return arrays(to_bitmap(a(d)).to_csr()); }});
+  grid.push_back({"bitmap" + suffix, [=](const Device& d) {
+                    const Bitmap made = to_bitmap(a(d));
+                    return std::vector{Bitmap(made.bits(), made.values(), made.shape()).row_offsets()};
+                  }});
   for (const int n : {2, 5, 8}) {  // a pattern with more than n of 8 is an error, the same one on every device
     grid.push_back({"to_nm" + suffix + " " + std::to_string(n) + ":8", [=](const Device& d) {
                       const Nm nm = to_nm(a(d), n, 8);
