@@ -17,13 +17,15 @@ HWY_INLINE void forget_memory() { asm volatile("" ::: "memory"); }
 
 int64_t lanes() { return static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>())); }
 
-// Twelve chains: more than latency times throughput of every core we know, and they fit sixteen registers.
+// Twelve chains: more than latency times throughput of every core we know, and they fit sixteen registers. Each starts
+// elsewhere: a compiler makes one chain of equal ones.
 float fma_chains(int64_t iterations) {
   const hn::ScalableTag<float> d;
   const auto x = hn::Set(d, 0.999999f);
   const auto y = hn::Set(d, 1e-6f);
-  auto a0 = hn::Set(d, 1.0f), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0;
-  auto a6 = a0, a7 = a0, a8 = a0, a9 = a0, a10 = a0, a11 = a0;
+  auto a0 = hn::Set(d, 1.0f), a1 = hn::Set(d, 1.1f), a2 = hn::Set(d, 1.2f), a3 = hn::Set(d, 1.3f);
+  auto a4 = hn::Set(d, 1.4f), a5 = hn::Set(d, 1.5f), a6 = hn::Set(d, 1.6f), a7 = hn::Set(d, 1.7f);
+  auto a8 = hn::Set(d, 1.8f), a9 = hn::Set(d, 1.9f), a10 = hn::Set(d, 2.0f), a11 = hn::Set(d, 2.1f);
   for (int64_t i = 0; i < iterations; ++i) {
     a0 = hn::MulAdd(a0, x, y);
     a1 = hn::MulAdd(a1, x, y);

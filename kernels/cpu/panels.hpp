@@ -95,6 +95,17 @@ template <class T>
 void pack_panel(const T* b, int64_t k, int64_t n, bool transposed, int64_t k0, int64_t count, int64_t j0, int64_t used,
                 int64_t width, Compute<T>* HWY_RESTRICT panel) {
   using A = Compute<T>;
+  if constexpr (std::is_same_v<A, T>) {
+    if (!transposed && used == width) {  // whole vectors: a call of memcpy for each short row costs more than the copy
+      const hn::ScalableTag<A> d;
+      const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+      for (int64_t p = 0; p < count; ++p) {
+        const T* const row = b + (k0 + p) * n + j0;
+        for (int64_t j = 0; j < width; j += lanes) hn::Store(hn::LoadU(d, row + j), d, panel + p * width + j);
+      }
+      return;
+    }
+  }
   if (!transposed) {
     for (int64_t p = 0; p < count; ++p) {
       const T* row = b + (k0 + p) * n + j0;
