@@ -67,7 +67,7 @@ void widen(const std::byte* from, std::int64_t count, bool big_endian, std::byte
     if (big_endian) std::reverse(bytes.begin(), bytes.end());
     From value;
     std::memcpy(&value, bytes.data(), sizeof(From));
-    const To wide = value;
+    const auto wide = static_cast<To>(value);
     std::memcpy(to + i * static_cast<std::int64_t>(sizeof(To)), &wide, sizeof(To));
   }
 }

@@ -52,7 +52,7 @@ class ByteStream {
   /// The next `count` bytes, which are skipped.
   Bytes part(std::uint64_t count) {
     check(count);
-    const Bytes part = bytes_.part(position(), count);
+    Bytes part = bytes_.part(position(), count);
     skip(count);
     return part;
   }

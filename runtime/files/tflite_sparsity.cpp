@@ -46,7 +46,7 @@ std::int64_t number_at(Window& window, const Numbers& list, std::uint64_t i) {
 
 /// Which dimension each level walks: all of the tensor's and of the block's, each once.
 std::vector<int> order_of(const Table& table, std::size_t dimensions) {
-  const auto order = small_numbers(table, field::traversal_order, "traversal_order");
+  auto order = small_numbers(table, field::traversal_order, "traversal_order");
   auto sorted = order;
   std::sort(sorted.begin(), sorted.end());
   bool is_permutation = order.size() == dimensions;

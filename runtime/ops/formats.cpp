@@ -113,7 +113,7 @@ Csr Csc::to_csr(const Stream& stream) const { return transpose(transposed_, stre
 
 Bsr to_bsr(const Csr& a, Block block, const Stream& stream) try {
   const auto [r, c] = block;
-  require(r > 0 && c > 0, [&] {
+  require(r > 0 && c > 0, [&r = r, &c = c] {
     return "to_bsr: block is (" + std::to_string(r) + ", " + std::to_string(c) + "), expected sizes of at least 1";
   });
   const Stream order = stream.on(a.device());

@@ -5,7 +5,6 @@ find_package(TBB REQUIRED)
 find_package(hwy REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(nlohmann_json REQUIRED)
-find_package(ZLIB REQUIRED)
 
 # ---- CUDA: AUTO takes a toolkit where there is one.
 set(SPARSERT_WITH_CUDA 0)
