@@ -29,6 +29,7 @@ class _Base:
             k=None,
             selection="topk",
             threshold=0.0,
+            carry_steps=1,
             error_feedback=True,
             momentum=0.0,
             scope="tensor",
@@ -66,14 +67,15 @@ class _Base:
         return self._compressor.skipped
 
     def state_dict(self) -> dict[str, Any]:
-        """Residuals and velocities by tensor name, and the step."""
-        residuals, velocities, step = self._compressor.state()
-        return {"residuals": residuals, "velocities": velocities, "step": step}
+        """Residuals and velocities by tensor name, the step, and limits where they are carried."""
+        residuals, velocities, step, limits = self._compressor.state()
+        return {"residuals": residuals, "velocities": velocities, "step": step, "limits": limits}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """ValueError for names, shapes or dtypes other than those seen; another ratio is fine."""
         residuals = list(dict(state["residuals"]).items())
-        self._compressor.load_state(residuals, list(dict(state["velocities"]).items()), int(state["step"]))
+        limits = list(dict(state.get("limits", {})).items())
+        self._compressor.load_state(residuals, list(dict(state["velocities"]).items()), int(state["step"]), limits)
 
 
 class TopK(_Base):
@@ -82,6 +84,9 @@ class TopK(_Base):
     `ratio` or `k` count for each tensor, or over all tensors of a call with scope="global". `momentum` accumulates a
     velocity instead of the gradient, and clears it where an entry is sent. `wire` is the type of the values sent.
     For `warmup_steps` the ratio falls from `warmup_ratio` by the same factor each step.
+
+    `carry_steps` above 1 is an approximation: the k-th magnitude is found every so many steps alone, and in between all
+    that reach it are sent, more or fewer than k.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class TopK(_Base):
         scope: Scope = "tensor",
         *,
         k: Optional[int] = None,
+        carry_steps: int = 1,
         wire: Wire = "float32",
         warmup_steps: int = 0,
         warmup_ratio: float = 0.25,
@@ -100,6 +106,7 @@ class TopK(_Base):
         super().__init__(
             ratio=ratio,
             k=k,
+            carry_steps=carry_steps,
             error_feedback=error_feedback,
             momentum=momentum,
             scope=scope,

@@ -44,9 +44,9 @@ Code choose(const char* what, const std::string& name, const std::vector<std::pa
 }
 
 gradient::CompressorOptions options_of(double ratio, std::optional<std::int64_t> k, const std::string& selection,
-                                       double threshold, bool error_feedback, double momentum, const std::string& scope,
-                                       const std::string& wire, std::int64_t warmup_steps, double warmup_ratio,
-                                       const std::string& non_finite, std::uint64_t seed) {
+                                       double threshold, std::int64_t carry_steps, bool error_feedback, double momentum,
+                                       const std::string& scope, const std::string& wire, std::int64_t warmup_steps,
+                                       double warmup_ratio, const std::string& non_finite, std::uint64_t seed) {
   using gradient::NonFinite;
   using gradient::Scope;
   using gradient::Selection;
@@ -57,6 +57,7 @@ gradient::CompressorOptions options_of(double ratio, std::optional<std::int64_t>
       "selection", selection,
       {{"topk", Selection::topk}, {"threshold", Selection::threshold}, {"random", Selection::random}});
   options.threshold = threshold;
+  options.carry_steps = carry_steps;
   options.error_feedback = error_feedback;
   options.momentum = momentum;
   options.scope = choose<Scope>("scope", scope, {{"tensor", Scope::tensor}, {"global", Scope::global}});
@@ -113,14 +114,15 @@ void bind_compressor(nb::module_& module) {
       .def(
           "__init__",
           [](Compressor* self, double ratio, std::optional<std::int64_t> k, const std::string& selection,
-             double threshold, bool error_feedback, double momentum, const std::string& scope, const std::string& wire,
-             std::int64_t warmup_steps, double warmup_ratio, const std::string& non_finite, std::uint64_t seed) {
-            new (self) Compressor(options_of(ratio, k, selection, threshold, error_feedback, momentum, scope, wire,
-                                             warmup_steps, warmup_ratio, non_finite, seed));
+             double threshold, std::int64_t carry_steps, bool error_feedback, double momentum, const std::string& scope,
+             const std::string& wire, std::int64_t warmup_steps, double warmup_ratio, const std::string& non_finite,
+             std::uint64_t seed) {
+            new (self) Compressor(options_of(ratio, k, selection, threshold, carry_steps, error_feedback, momentum,
+                                             scope, wire, warmup_steps, warmup_ratio, non_finite, seed));
           },
-          nb::arg("ratio"), nb::arg("k").none(), nb::arg("selection"), nb::arg("threshold"), nb::arg("error_feedback"),
-          nb::arg("momentum"), nb::arg("scope"), nb::arg("wire"), nb::arg("warmup_steps"), nb::arg("warmup_ratio"),
-          nb::arg("non_finite"), nb::arg("seed"))
+          nb::arg("ratio"), nb::arg("k").none(), nb::arg("selection"), nb::arg("threshold"), nb::arg("carry_steps"),
+          nb::arg("error_feedback"), nb::arg("momentum"), nb::arg("scope"), nb::arg("wire"), nb::arg("warmup_steps"),
+          nb::arg("warmup_ratio"), nb::arg("non_finite"), nb::arg("seed"))
       .def("compress",
            [](Compressor& compressor, const Named& gradients) {
              const NamedTensors named = named_of("gradient", gradients);
@@ -134,20 +136,27 @@ void bind_compressor(nb::module_& module) {
       .def("state",
            [](const Compressor& compressor) {
              Compressor::State state = unlocked([&] { return compressor.state(); });
+             nb::dict limits;
+             for (const auto& [name, limit] : state.limits) limits[nb::cast(name)] = limit;
              return nb::make_tuple(dict_of(std::move(state.residuals)), dict_of(std::move(state.velocities)),
-                                   state.step);
+                                   state.step, limits);
            })
-      .def("load_state",
-           [](Compressor& compressor, const Named& residuals, const Named& velocities, std::int64_t step) {
-             const Compressor::State state{named_of("residuals", residuals), named_of("velocities", velocities), step};
-             unlocked([&] { compressor.load_state(state); });
-           });
+      .def("load_state", [](Compressor& compressor, const Named& residuals, const Named& velocities, std::int64_t step,
+                            const std::vector<std::pair<std::string, double>>& limits) {
+        const Compressor::State state{named_of("residuals", residuals), named_of("velocities", velocities), step,
+                                      limits};
+        unlocked([&] { compressor.load_state(state); });
+      });
 }
 
-dist::GroupOptions group_options(double deadline, std::int64_t max_message) {
+dist::GroupOptions group_options(double deadline, std::int64_t max_message, const std::string& algorithm) {
+  using dist::Algorithm;
   require(deadline > 0 && deadline < 1e6,
           [&] { return "dist: deadline is " + std::to_string(deadline) + " s, expected above 0 and below 1e6"; });
-  return {std::chrono::milliseconds(std::max<std::int64_t>(1, std::llround(deadline * 1e3))), max_message};
+  return {std::chrono::milliseconds(std::max<std::int64_t>(1, std::llround(deadline * 1e3))), max_message,
+          choose<Algorithm>(
+              "algorithm", algorithm,
+              {{"automatic", Algorithm::automatic}, {"packets", Algorithm::packets}, {"ranges", Algorithm::ranges}})};
 }
 
 nb::typed<nb::dict, std::string, float> traffic_of(const dist::Group& group) {
@@ -159,6 +168,9 @@ nb::typed<nb::dict, std::string, float> traffic_of(const dist::Group& group) {
   dict["entries"] = traffic.entries;
   dict["union_entries"] = traffic.union_entries;
   dict["numel"] = traffic.numel;
+  dict["density"] =
+      traffic.numel == 0 ? 0.0 : static_cast<double>(traffic.entries) / static_cast<double>(traffic.numel);
+  dict["by_ranges"] = traffic.by_ranges;
   dict["seconds"] = traffic.seconds;
   return nb::typed<nb::dict, std::string, float>(dict);
 }
@@ -212,7 +224,7 @@ void bind_dist(nb::module_& module) {
       .def_prop_ro("rank", &dist::Group::rank)
       .def_prop_ro("size", &dist::Group::size)
       .def_prop_ro("poisoned", &dist::Group::poisoned, "True after an error: every later collective is one too.")
-      .def_prop_ro("traffic", &traffic_of, "Bytes, messages, entries and seconds of the last collective.")
+      .def_prop_ro("traffic", &traffic_of, "Bytes, messages, entries, density and seconds of the last collective.")
       .def(
           "allreduce",
           [](dist::Group& group, const Packet& packet) {
@@ -232,11 +244,11 @@ void bind_dist(nb::module_& module) {
             return dict_of(unlocked([&] { return group.allreduce(packets); }));
           },
           nb::arg("packets"), "One packet of each rank, in order; the sum that every rank has. Errors as of `Group`.");
-  module.def("dist_loopback", [](int size, double deadline, std::int64_t max_message) {
-    return std::make_unique<LoopbackGroup>(size, group_options(deadline, max_message));
+  module.def("dist_loopback", [](int size, double deadline, std::int64_t max_message, const std::string& algorithm) {
+    return std::make_unique<LoopbackGroup>(size, group_options(deadline, max_message, algorithm));
   });
-  module.def("dist_mpi", [](double deadline, std::int64_t max_message) {
-    return std::make_unique<dist::Group>(dist::mpi(), group_options(deadline, max_message));
+  module.def("dist_mpi", [](double deadline, std::int64_t max_message, const std::string& algorithm) {
+    return std::make_unique<dist::Group>(dist::mpi(), group_options(deadline, max_message, algorithm));
   });
   module.def("dist_sum",
              [](const std::vector<Packet>& packets) { return dict_of(unlocked([&] { return dist::sum(packets); })); });

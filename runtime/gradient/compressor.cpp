@@ -1,6 +1,7 @@
 // runtime/gradient/compressor.cpp — which entries of a gradient are sent, and what is kept of the others.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "kernels/contract/random.hpp"
@@ -25,6 +26,21 @@ std::vector<std::int64_t> above(const Tensor& flat, double limit) {
   const Tensor columns = csr.columns().device().is_host() ? csr.columns() : csr.columns().cpu();
   const auto span = columns.span<std::int64_t>();
   return {span.begin(), span.end()};
+}
+
+/// The limit that entries of at least `magnitude` are above.
+double just_below(double magnitude, DType dtype) {
+  if (magnitude == 0) return 0;
+  return dtype == DType::float64 ? std::nextafter(magnitude, 0.0)
+                                 : static_cast<double>(std::nextafter(static_cast<float>(magnitude), 0.0f));
+}
+
+/// The least magnitude of the entries at some indices.
+double least_magnitude(const Tensor& flat, const Tensor& indices) {
+  const Tensor values = cast(prune::take(flat, indices), DType::float64).cpu();
+  double least = std::numeric_limits<double>::infinity();
+  for (const double value : values.span<double>()) least = std::min(least, std::abs(value));
+  return least;
 }
 
 /// k distinct indices below n, ascending: Floyd's sampling with a counter-based generator.
@@ -95,6 +111,11 @@ Compressor::Compressor(const CompressorOptions& options) : options_(options) {
   });
   require(options.scope == Scope::tensor || options.selection == Selection::topk,
           [] { return std::string(kOp) + ": scope global takes the largest, expected selection topk"; });
+  require(options.carry_steps >= 1, [&] {
+    return std::string(kOp) + ": carry_steps is " + std::to_string(options.carry_steps) + ", expected at least 1";
+  });
+  require(options.carry_steps == 1 || (options.selection == Selection::topk && options.scope == Scope::tensor),
+          [] { return std::string(kOp) + ": carry_steps is above 1, expected selection topk and scope tensor"; });
   require(options.warmup_steps >= 0, [&] {
     return std::string(kOp) + ": warmup_steps is " + std::to_string(options.warmup_steps) + ", expected at least 0";
   });
@@ -124,7 +145,7 @@ Compressor::Memory& Compressor::memory_of(const std::string& name, const Tensor&
     return memory;
   }
   require(!loaded_, [&] { return std::string(kOp) + ": " + name + " is not in the state that was loaded"; });
-  Memory memory{Tensor::zeros(gradient.shape(), sums, gradient.device()), {}};
+  Memory memory{Tensor::zeros(gradient.shape(), sums, gradient.device()), {}, {}};
   if (options_.momentum > 0) memory.velocity = Tensor::zeros(gradient.shape(), sums, gradient.device());
   return memory_.emplace(name, std::move(memory)).first->second;
 }
@@ -133,6 +154,13 @@ Compressor::Memory& Compressor::memory_of(const std::string& name, const Tensor&
 std::int64_t Compressor::wanted(std::int64_t n) const {
   const double share = ratio_at(step_) * static_cast<double>(n);
   return std::min(options_.k ? *options_.k : std::max<std::int64_t>(1, std::llround(share)), n);
+}
+
+/// Indices of all that reach the limit that is carried.
+Tensor Compressor::reaching_limit(Memory& memory) const {
+  const Tensor flat = memory.residual.reshape({memory.residual.numel()});
+  const std::vector<std::int64_t> indices = above(flat, *memory.limit);
+  return Tensor::from(indices, {static_cast<std::int64_t>(indices.size())}, flat.device());
 }
 
 /// Indices to send of each tensor, on its device, where they were not found while accumulating.
@@ -179,10 +207,18 @@ Packet Compressor::compress(const NamedTensors& gradients) try {
     Tensor* const velocity = options_.momentum > 0 ? &memory.velocity : nullptr;
     total += gradient.numel();
     k += wanted(gradient.numel());
-    if (together) {
+    const bool carried = memory.limit && step_ % options_.carry_steps != 0;
+    if (together && carried) {
+      skipped += accumulate(gradient, options_.momentum, velocity, memory.residual);
+      indices.push_back(reaching_limit(memory));
+    } else if (together) {
       Largest largest =
           accumulate_largest(gradient, options_.momentum, velocity, memory.residual, wanted(gradient.numel()));
       skipped += largest.skipped;
+      if (options_.carry_steps > 1 && largest.indices.numel() > 0) {
+        const Tensor flat = memory.residual.reshape({memory.residual.numel()});
+        memory.limit = just_below(least_magnitude(flat, largest.indices), flat.dtype());
+      }
       indices.push_back(std::move(largest.indices));
     } else {
       skipped += accumulate(gradient, options_.momentum, velocity, memory.residual);
@@ -260,6 +296,7 @@ Compressor::State Compressor::state() const {
   State state;
   for (const auto& [name, memory] : memory_) {
     state.residuals.emplace_back(name, memory.residual.clone());
+    if (memory.limit) state.limits.emplace_back(name, *memory.limit);
     if (options_.momentum > 0) state.velocities.emplace_back(name, memory.velocity.clone());
   }
   state.step = step_;
@@ -282,7 +319,7 @@ void Compressor::load_state(const State& state) {
       return std::string(kOp) + ": the residual of " + name + " is " + std::string(to_string(residual.dtype())) +
              ", expected float32 or float64";
     });
-    Memory entry{residual.clone(), {}};
+    Memory entry{residual.clone(), {}, {}};
     if (with_velocity) {
       const std::string& velocity_name = state.velocities[t].first;
       const Tensor& velocity = state.velocities[t].second;
@@ -293,6 +330,12 @@ void Compressor::load_state(const State& state) {
     }
     require(memory.emplace(name, std::move(entry)).second,
             [&] { return std::string(kOp) + ": " + name + " is in the state twice"; });
+  }
+  for (const auto& limited : state.limits) {
+    const auto entry = memory.find(limited.first);
+    require(entry != memory.end() && limited.second >= 0,
+            [&] { return std::string(kOp) + ": the limit of " + limited.first + " has no residual or is negative"; });
+    entry->second.limit = limited.second;
   }
   if (!memory_.empty()) {
     for (const auto& loaded : memory) {
@@ -314,7 +357,7 @@ void Compressor::load_state(const State& state) {
     }
     for (auto& [name, entry] : memory) {
       const Device device = memory_.at(name).residual.device();
-      entry = {entry.residual.to(device), entry.velocity.to(device)};
+      entry = {entry.residual.to(device), entry.velocity.to(device), entry.limit};
     }
   }
   memory_ = std::move(memory);

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "runtime/gradient/crc32.hpp"
+#include "runtime/gradient/wire.hpp"
 #include "sparsert/gradient.hpp"
 
 namespace sparsert::gradient {
@@ -23,156 +24,7 @@ constexpr std::size_t kMaxRank = 64;
 
 static_assert(std::endian::native == std::endian::little, "the wire is little-endian");
 
-class Writer {
- public:
-  template <class T>
-  void put(T value) {
-    put_bytes(&value, sizeof(value));
-  }
-  void put_bytes(const void* data, std::size_t n) {
-    const auto* const from = static_cast<const std::byte*>(data);
-    bytes.insert(bytes.end(), from, from + n);
-  }
-  template <class T>
-  void put_at(std::size_t at, T value) {
-    std::memcpy(bytes.data() + at, &value, sizeof(value));
-  }
-
-  std::vector<std::byte> bytes;
-};
-
-[[noreturn]] void fail(std::size_t at, const std::string& what) {
-  throw Error(ErrorCode::invalid_argument, "gradient packet, byte " + std::to_string(at) + ": " + what);
-}
-
-class Reader {
- public:
-  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
-
-  std::size_t at() const { return at_; }
-  std::size_t left() const { return bytes_.size() - at_; }
-  template <class T>
-  T get(const char* what) {
-    T value;
-    std::memcpy(&value, take(sizeof(T), what).data(), sizeof(T));
-    return value;
-  }
-  std::span<const std::byte> take(std::uint64_t n, const char* what) {
-    if (n > left()) fail(at_, std::string("ends in ") + what);
-    const auto part = bytes_.subspan(at_, n);
-    at_ += n;
-    return part;
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-  std::size_t at_ = 0;
-};
-
-std::size_t varint_bytes(std::uint64_t x) { return (static_cast<std::size_t>(std::bit_width(x | 1)) + 6) / 7; }
-
 std::size_t value_bytes(DType wire) { return wire == DType::float32 ? 4 : 2; }
-
-/// Gaps between indices, less one; the first is the index itself.
-template <class Visit>
-void for_each_gap(const std::vector<std::int64_t>& indices, const Visit& visit) {
-  std::int64_t next = 0;
-  for (const std::int64_t i : indices) {
-    visit(static_cast<std::uint64_t>(i - next));
-    next = i + 1;
-  }
-}
-
-struct Choice {
-  IndexEncoding encoding;
-  std::uint64_t bytes;
-};
-
-Choice smallest(const std::vector<std::int64_t>& indices, std::int64_t numel) {
-  std::uint64_t delta = 0;
-  for_each_gap(indices, [&](std::uint64_t gap) { delta += varint_bytes(gap); });
-  Choice best{IndexEncoding::delta, delta};
-  const std::uint64_t plain = 4 * indices.size();
-  if (numel <= INT32_MAX && plain <= best.bytes) best = {IndexEncoding::int32, plain};
-  const auto bitmap = static_cast<std::uint64_t>((numel + 7) / 8);
-  if (bitmap < best.bytes) best = {IndexEncoding::bitmap, bitmap};
-  return best;
-}
-
-void write_indices(Writer& out, const std::vector<std::int64_t>& indices, const Choice& choice) {
-  switch (choice.encoding) {
-    case IndexEncoding::int32: {
-      const std::vector<std::int32_t> narrow(indices.begin(), indices.end());
-      return out.put_bytes(narrow.data(), 4 * narrow.size());
-    }
-    case IndexEncoding::delta:
-      for_each_gap(indices, [&](std::uint64_t gap) {
-        for (; gap >= 0x80; gap >>= 7) out.put(static_cast<std::uint8_t>(gap | 0x80));
-        out.put(static_cast<std::uint8_t>(gap));
-      });
-      return;
-    case IndexEncoding::bitmap: {
-      const std::size_t start = out.bytes.size();
-      out.bytes.resize(start + choice.bytes);
-      for (const std::int64_t i : indices) {
-        out.bytes[start + static_cast<std::size_t>(i / 8)] |= static_cast<std::byte>(1u << (i % 8));
-      }
-      return;
-    }
-  }
-}
-
-std::vector<std::int64_t> read_indices(std::span<const std::byte> data, std::size_t at, IndexEncoding encoding,
-                                       std::uint64_t count, std::int64_t numel) {
-  std::vector<std::int64_t> indices;
-  // A section cannot hold more entries than its bytes can say.
-  indices.reserve(std::min<std::uint64_t>(count, 8 * data.size()));
-  const auto add = [&](std::int64_t i) {
-    if (i < 0 || i >= numel)
-      fail(at, "an index is " + std::to_string(i) + ", expected 0 to " + std::to_string(numel - 1));
-    if (!indices.empty() && i <= indices.back()) fail(at, "indices do not ascend");
-    if (indices.size() == count) fail(at, "more indices than entries");
-    indices.push_back(i);
-  };
-  switch (encoding) {
-    case IndexEncoding::int32:
-      if (data.size() != 4 * count) fail(at, "indices take " + std::to_string(data.size()) + " bytes");
-      for (std::size_t j = 0; j < count; ++j) {
-        std::int32_t i = 0;
-        std::memcpy(&i, data.data() + 4 * j, 4);
-        add(i);
-      }
-      break;
-    case IndexEncoding::delta: {
-      std::uint64_t next = 0;
-      for (std::size_t j = 0; j < data.size();) {
-        std::uint64_t gap = 0;
-        int shift = 0;
-        for (bool more = true; more; shift += 7) {
-          if (j == data.size() || shift > 56) fail(at, "an index is cut or too long");
-          const auto byte = static_cast<std::uint64_t>(data[j++]);
-          gap |= (byte & 0x7f) << shift;
-          more = (byte & 0x80) != 0;
-        }
-        next += gap;
-        if (next >= static_cast<std::uint64_t>(numel)) fail(at, "an index is beyond the tensor");
-        add(static_cast<std::int64_t>(next));
-        ++next;
-      }
-      break;
-    }
-    case IndexEncoding::bitmap:
-      if (data.size() != static_cast<std::uint64_t>((numel + 7) / 8)) fail(at, "the bitmap is of another size");
-      for (std::size_t byte = 0; byte < data.size(); ++byte) {
-        for (unsigned bits = static_cast<unsigned>(data[byte]); bits != 0; bits &= bits - 1) {
-          add(static_cast<std::int64_t>(8 * byte) + std::countr_zero(bits));
-        }
-      }
-      break;
-  }
-  if (indices.size() != count) fail(at, "fewer indices than entries");
-  return indices;
-}
 
 void write_values(Writer& out, const std::vector<float>& values, DType wire) {
   if (wire == DType::float32) return out.put_bytes(values.data(), 4 * values.size());
@@ -215,7 +67,7 @@ void check_section(const Section& section) {
 
 void write_section(Writer& out, const Section& section, DType wire) {
   check_section(section);
-  const Choice choice = smallest(section.indices, element_count(section.shape));
+  const IndexChoice choice = smallest_encoding(section.indices, element_count(section.shape));
   out.put(static_cast<std::uint32_t>(section.name.size()));
   out.put(static_cast<std::uint8_t>(section.dtype));
   out.put(static_cast<std::uint8_t>(choice.encoding));
@@ -224,7 +76,7 @@ void write_section(Writer& out, const Section& section, DType wire) {
   out.put(choice.bytes);
   out.put_bytes(section.name.data(), section.name.size());
   for (const std::int64_t size : section.shape) out.put(size);
-  write_indices(out, section.indices, choice);
+  write_indices(out.bytes, section.indices, choice);
   write_values(out, section.values, wire);
 }
 
@@ -237,9 +89,9 @@ Section read_section(Reader& in, DType wire) {
   const auto rank = in.get<std::uint16_t>("a section");
   const auto count = in.get<std::uint64_t>("a section");
   const auto index_bytes = in.get<std::uint64_t>("a section");
-  if (section.dtype != DType::float32 && section.dtype != DType::float64) fail(start, "an unknown dtype");
-  if (encoding > static_cast<std::uint8_t>(IndexEncoding::bitmap)) fail(start, "an unknown index encoding");
-  if (rank > kMaxRank) fail(start, "more than 64 dimensions");
+  if (section.dtype != DType::float32 && section.dtype != DType::float64) fail_packet(start, "an unknown dtype");
+  if (encoding > static_cast<std::uint8_t>(IndexEncoding::bitmap)) fail_packet(start, "an unknown index encoding");
+  if (rank > kMaxRank) fail_packet(start, "more than 64 dimensions");
   const auto name = in.take(name_bytes, "a name");
   section.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
   for (std::size_t d = 0; d < rank; ++d) section.shape.push_back(in.get<std::int64_t>("a shape"));
@@ -247,9 +99,9 @@ Section read_section(Reader& in, DType wire) {
   try {
     numel = element_count(section.shape, sizeof(double));
   } catch (const Error& error) {
-    fail(start, error.what());
+    fail_packet(start, error.what());
   }
-  if (count > static_cast<std::uint64_t>(numel)) fail(start, "more entries than elements");
+  if (count > static_cast<std::uint64_t>(numel)) fail_packet(start, "more entries than elements");
   const std::size_t indices_at = in.at();
   section.indices =
       read_indices(in.take(index_bytes, "indices"), indices_at, static_cast<IndexEncoding>(encoding), count, numel);
@@ -287,10 +139,10 @@ Packet::Packet(std::vector<Section> sections, DType wire, std::int64_t k, std::i
 Packet Packet::from_bytes(std::span<const std::byte> bytes) {
   Reader in(bytes);
   const auto magic = in.take(sizeof(kMagic), "the header");
-  if (std::memcmp(magic.data(), kMagic, sizeof(kMagic)) != 0) fail(0, "is no gradient packet");
+  if (std::memcmp(magic.data(), kMagic, sizeof(kMagic)) != 0) fail_packet(0, "is no gradient packet");
   const auto version = in.get<std::uint16_t>("the header");
   if (version != kVersion) {
-    fail(8, "version is " + std::to_string(version) + ", expected " + std::to_string(kVersion));
+    fail_packet(8, "version is " + std::to_string(version) + ", expected " + std::to_string(kVersion));
   }
   Packet packet;
   packet.wire_ = static_cast<DType>(in.get<std::uint8_t>("the header"));
@@ -302,17 +154,17 @@ Packet Packet::from_bytes(std::span<const std::byte> bytes) {
   const auto length = in.get<std::uint64_t>("the header");
   const auto payload_crc = in.get<std::uint32_t>("the header");
   const auto header_crc = in.get<std::uint32_t>("the header");
-  if (crc32(bytes.first(kCheckedBytes)) != header_crc) fail(kCheckedBytes, "the header's checksum is wrong");
+  if (crc32(bytes.first(kCheckedBytes)) != header_crc) fail_packet(kCheckedBytes, "the header's checksum is wrong");
   if (length != bytes.size()) {
-    fail(40, "length is " + std::to_string(length) + ", got " + std::to_string(bytes.size()) + " bytes");
+    fail_packet(40, "length is " + std::to_string(length) + ", got " + std::to_string(bytes.size()) + " bytes");
   }
-  if (crc32(bytes.subspan(kHeaderBytes)) != payload_crc) fail(48, "the checksum is wrong");
+  if (crc32(bytes.subspan(kHeaderBytes)) != payload_crc) fail_packet(48, "the checksum is wrong");
   if (packet.wire_ != DType::float32 && packet.wire_ != DType::float16 && packet.wire_ != DType::bfloat16) {
-    fail(10, "an unknown wire type");
+    fail_packet(10, "an unknown wire type");
   }
   for (std::uint32_t i = 0; i < sections; ++i) packet.sections_.push_back(read_section(in, packet.wire_));
-  if (in.left() != 0) fail(in.at(), "bytes that belong to nothing");
-  if (packet.entries() != entries) fail(32, "entries do not add up");
+  if (in.left() != 0) fail_packet(in.at(), "bytes that belong to nothing");
+  if (packet.entries() != entries) fail_packet(32, "entries do not add up");
   packet.bytes_.assign(bytes.begin(), bytes.end());
   return packet;
 }

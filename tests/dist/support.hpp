@@ -1,6 +1,7 @@
 // tests/dist/support.hpp — ranks as threads, and transports that fail on purpose.
 #pragma once
 
+#include <barrier>
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -12,8 +13,9 @@
 
 namespace sparsert::test {
 
-enum class Fault { kill, stop, late, corrupt, drop, cut };
-inline constexpr Fault kFaults[] = {Fault::kill, Fault::stop, Fault::late, Fault::corrupt, Fault::drop, Fault::cut};
+enum class Fault { kill, stop, late, corrupt, drop, cut, mismatch };
+inline constexpr Fault kFaults[] = {Fault::kill, Fault::stop, Fault::late,    Fault::corrupt,
+                                    Fault::drop, Fault::cut,  Fault::mismatch};
 
 inline const char* to_string(Fault fault) {
   switch (fault) {
@@ -23,6 +25,7 @@ inline const char* to_string(Fault fault) {
     case Fault::corrupt: return "corrupt";
     case Fault::drop: return "drop";
     case Fault::cut: return "cut";
+    case Fault::mismatch: return "mismatch";
   }
   return "";
 }
@@ -33,7 +36,7 @@ struct Killed {};
 /// Fails at a phase: at its first message there, or only at the one to `only_to`.
 struct FaultPlan {
   Fault fault;
-  int phase;         // 0 to 3
+  int phase;         // 0 to 5: fingerprint, counts, payload, reduced, commit, second commit
   int only_to = -1;  // -1: all peers
   std::chrono::milliseconds pause{0};
 };
@@ -60,6 +63,7 @@ class FaultyTransport : public dist::Transport {
       case Fault::corrupt: message[message.size() / 2] ^= std::byte{0x10}; break;
       case Fault::drop: return;
       case Fault::cut: message.resize(message.size() / 2); break;
+      case Fault::mismatch: break;  // of what is sent, not of how
     }
     inner_->send(to, std::move(message));
   }
@@ -85,8 +89,10 @@ inline std::vector<Outcome> run_ranks(
     const std::function<gradient::NamedTensors(int, std::unique_ptr<dist::Transport>)>& body) {
   std::vector<Outcome> outcomes(ends.size());
   std::vector<std::thread> threads;
+  std::barrier together(static_cast<std::ptrdiff_t>(ends.size()));
   for (std::size_t r = 0; r < ends.size(); ++r) {
     threads.emplace_back([&, r] {
+      together.arrive_and_wait();
       const auto start = std::chrono::steady_clock::now();
       try {
         outcomes[r].result = body(static_cast<int>(r), std::move(ends[r]));

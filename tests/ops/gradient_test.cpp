@@ -134,6 +134,25 @@ TEST(ErrorFeedback, LongGradientsOnAnyNumberOfThreads) {
   }
 }
 
+TEST(ErrorFeedback, LongGradientsOnEveryDevice) {
+  // Long enough for the sample that guides the one pass of each backend, and inputs on which it misleads.
+  std::int64_t cases = 0;
+  for (const Device& device : devices_under_test()) {
+    for (const Values kind : {Values::normal, Values::zeros, Values::special}) {
+      check_steps<float>(device, DType::float32, kind, 5003, 0.0, 2, cases);
+    }
+    check_steps<float>(device, DType::bfloat16, Values::wide, 4099, 0.9, 2, cases);
+    check_steps<double>(device, DType::float32, Values::normal, 4099, 0.5, 2, cases);
+    std::vector<float> late(6000);  // the largest where no sample looks, and more of them than there is room for
+    for (std::size_t i = 0; i < late.size(); ++i) late[i] = i < 5000 ? 1e-3f : static_cast<float>(i);
+    for (const std::int64_t k : {1, 100, 1000, 1500, 6000}) {
+      Compressor compressor({.k = k});
+      const Packet packet = compressor.compress({{"w", Tensor::from(late, {6000}, device)}});
+      EXPECT_EQ(packet.sections()[0].indices, topk_oracle(late, k)) << to_string(device) << " " << k;
+    }
+  }
+}
+
 TEST(ErrorFeedback, LargeValuesSaturateWithoutALoss) {
   const std::vector<float> grad{65504, 65520, -65536, 1e5f, 1e9f, -3e38f, 1e-8f, 0x1p-149f, 3.3e38f, 0};
   for (const Device& device : devices_under_test()) {
@@ -206,6 +225,49 @@ TEST(Compressor, ScopesAndSelections) {
     EXPECT_EQ(random[0].size(), 2u);
     EXPECT_EQ(random, indices({.k = 2, .selection = gradient::Selection::random, .seed = 9}));
   }
+}
+
+TEST(Compressor, ACarriedLimitIsFoundAnewEveryFewSteps) {
+  constexpr std::int64_t kN = 2000;
+  constexpr std::int64_t kEvery = 4;
+  for (const Device& device : devices_under_test()) {
+    for (const DType wire : {DType::float32, DType::float16}) {
+      Compressor compressor({.k = 50, .carry_steps = kEvery, .wire = wire});
+      std::vector<float> residual(kN);
+      float limit = 0;
+      for (int step = 0; step < 9; ++step) {
+        const auto grad = make_values<float>(Values::normal, kN, 70 + static_cast<std::uint64_t>(step));
+        for (std::size_t i = 0; i < residual.size(); ++i) residual[i] += grad[i];
+        std::vector<std::int64_t> expected;
+        if (step % kEvery == 0) {
+          expected = topk_oracle(residual, 50);
+          limit = INFINITY;
+          for (const std::int64_t i : expected)
+            limit = std::min(limit, std::abs(residual[static_cast<std::size_t>(i)]));
+        } else {
+          for (std::int64_t i = 0; i < kN; ++i) {
+            if (std::abs(residual[static_cast<std::size_t>(i)]) >= limit) expected.push_back(i);
+          }
+        }
+        const Packet packet = compressor.compress({{"w", Tensor::from(grad, {kN}, device)}});
+        const Section& section = packet.sections()[0];
+        ASSERT_EQ(section.indices, expected) << to_string(device) << " step " << step;
+        EXPECT_EQ(packet.k(), 50);
+        for (std::size_t j = 0; j < expected.size(); ++j) {
+          residual[static_cast<std::size_t>(expected[j])] -= section.values[j];
+        }
+        ASSERT_TRUE(same_bits(residual_of<float>(compressor, "w"), residual));
+        if (step == 5) {  // the limit is part of the state
+          Compressor resumed({.k = 50, .carry_steps = kEvery, .wire = wire});
+          resumed.load_state(compressor.state());
+          compressor = resumed;
+        }
+      }
+    }
+  }
+  expect_error(ErrorCode::invalid_argument, {"carry_steps is 0"}, [] { Compressor({.carry_steps = 0}); });
+  expect_error(ErrorCode::invalid_argument, {"carry_steps", "scope tensor"},
+               [] { Compressor({.carry_steps = 2, .scope = gradient::Scope::global}); });
 }
 
 TEST(Compressor, WarmUpLowersTheRatioStepByStep) {

@@ -63,6 +63,21 @@ def test_state_is_saved_and_refused(random):
         sp.gradient.TopK().load_state_dict(whole.state_dict())
 
 
+def test_a_carried_limit(random):
+    c = sp.gradient.TopK(k=10, carry_steps=2)
+    first = random.standard_normal(200).astype(np.float32)
+    limit = np.sort(np.abs(first))[-10]
+    rest = first - c.compress({"w": first}).decompress()["w"].numpy()
+    state = c.state_dict()
+    assert np.isclose(state["limits"]["w"], limit) and state["limits"]["w"] < limit
+    second = rest + first
+    resumed = sp.gradient.TopK(k=10, carry_steps=2)
+    resumed.load_state_dict(state)
+    for compressor in (c, resumed):
+        sent = compressor.compress({"w": first}).decompress()["w"].numpy()
+        same_bits(sent, np.where(np.abs(second) >= limit, second, np.float32(0)))
+
+
 def test_options():
     x = np.array([5, -1, 3, 0.5], np.float32)
     assert sp.gradient.Threshold(2.0).compress({"x": x}).decompress()["x"].numpy().tolist() == [5, 0, 3, 0]
@@ -79,9 +94,10 @@ def test_options():
         sp.gradient.TopK(scope="layer")
 
 
+@pytest.mark.parametrize("algorithm", ["packets", "ranges"])
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_loopback(size, random):
-    group = sp.dist.loopback(size, max_message=64)
+def test_loopback(size, algorithm, random):
+    group = sp.dist.loopback(size, max_message=64, algorithm=algorithm)
     compressors = [sp.gradient.TopK(ratio=0.2) for _ in range(size)]
     for _ in range(3):
         grads = [random.standard_normal((6, 5)).astype(np.float32) for _ in range(size)]
@@ -93,8 +109,10 @@ def test_loopback(size, random):
         same_bits(total, expected)
         same_bits(sp.dist.sum(packets)["w"].numpy(), expected)
         traffic = group.member(0).traffic
-        assert traffic["entries"] == 6
-        assert traffic["bytes_sent"] >= (size - 1) * packets[0].nbytes
+        assert traffic["entries"] == 6 and traffic["density"] == 0.2
+        assert traffic["by_ranges"] == (algorithm == "ranges")
+        if algorithm == "packets":
+            assert traffic["bytes_sent"] >= (size - 1) * packets[0].nbytes
 
 
 def test_a_mismatch_is_the_same_error_and_poisons():
@@ -124,8 +142,8 @@ def test_a_missing_rank_is_named_in_time():
 
 
 RANK = """
-    import numpy as np, sparsert as sp
-    group = sp.dist.mpi(deadline=20.0, max_message=100)
+    import sys, numpy as np, sparsert as sp
+    group = sp.dist.mpi(deadline=20.0, max_message=100, algorithm=sys.argv[1])
     compressors = [sp.gradient.TopK(ratio=0.2) for _ in range(group.size)]
     for step in range(5):
         grads = [np.random.default_rng(100 * step + r).standard_normal(40) for r in range(group.size)]
@@ -137,17 +155,61 @@ RANK = """
 """
 
 
+@pytest.mark.parametrize("algorithm", ["packets", "ranges"])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8])
-def test_mpi(size):
+def test_mpi(size, algorithm):
     mpirun = shutil.which("mpirun")
     if mpirun is None:
         pytest.skip("no mpirun on this machine")
     command = [mpirun, "--allow-run-as-root", "--oversubscribe", "-n", str(size), sys.executable, "-c"]
     result = subprocess.run(
-        [*command, textwrap.dedent(RANK)], capture_output=True, text=True, timeout=120, env=dict(os.environ)
+        [*command, textwrap.dedent(RANK), algorithm], capture_output=True, text=True, timeout=120, env=dict(os.environ)
     )
     assert result.returncode == 0, result.stderr
     assert f"ranks {size}" in result.stdout
+
+
+STOPPED = """
+    import os, pathlib, signal, sys, time, numpy as np, sparsert as sp
+    path, victim = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+    group = sp.dist.mpi(deadline=1.0)
+    grad = np.arange(1.0, 41.0) * (group.rank + 1)
+    group.allreduce(sp.gradient.TopK().compress({"w": grad}))   # all are there
+    c = sp.gradient.TopK(ratio=0.2)
+    packet = c.compress({"w": grad})
+    if group.rank == victim:
+        path.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+    start = time.monotonic()
+    try:
+        group.allreduce(packet)
+        raise SystemExit("no error")
+    except sp.CommError as error:
+        assert group.rank == victim or (error.rank, error.phase) == (victim, "fingerprint"), error
+        assert group.rank == victim or time.monotonic() - start < 3.0
+    c.restore(packet)
+    assert c.state_dict()["residuals"]["w"].numpy().tobytes() == grad.tobytes()
+    if group.rank == (victim + 1) % group.size:
+        time.sleep(1.0)   # until the others have seen it too
+        os.kill(int(path.read_text()), signal.SIGCONT)
+    print("rank went on", flush=True)
+"""
+
+
+@pytest.mark.parametrize("victim", [0, 2])
+def test_a_stopped_process_is_named_under_mpi(victim, tmp_path):
+    mpirun = shutil.which("mpirun")
+    if mpirun is None:
+        pytest.skip("no mpirun on this machine")
+    command = [mpirun, "--allow-run-as-root", "--oversubscribe", "-n", "3", sys.executable, "-c"]
+    result = subprocess.run(
+        [*command, textwrap.dedent(STOPPED), str(tmp_path / "pid"), str(victim)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("rank went on") == 3
 
 
 DDP = """

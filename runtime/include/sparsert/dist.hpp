@@ -1,13 +1,14 @@
 // sparsert/dist.hpp — ranks that exchange compressed gradients: the same bits on all of them, or the same error.
 //
 // A collective goes in phases: a fingerprint of 32 bytes (operation, types, sizes, k, step), the counts, the payload,
-// and two rounds in which all tell each other how it went. Each phase has a deadline. Whatever goes wrong on one rank
-// is the same error on every rank that is left, within the deadline and two seconds; the group is unusable from then
-// on.
+// the sums where ranks share the adding, and two rounds in which all tell each other how it went. Whatever goes wrong
+// on one rank is the same error on every rank that is left, within the deadline and two seconds; the group is unusable
+// from then on. A rank that is slower than that cannot be told from one that is dead, and is named as if it were.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,7 +20,7 @@
 namespace sparsert::dist {
 
 /// Where in a collective something went wrong.
-enum class Phase : std::uint8_t { fingerprint, counts, payload, commit };
+enum class Phase : std::uint8_t { fingerprint, counts, payload, reduced, commit };
 
 const char* to_string(Phase phase) noexcept;
 
@@ -51,9 +52,17 @@ class Transport {
   virtual void wait(std::chrono::microseconds limit);
 };
 
+/// How packets become sums. The bits are the same.
+enum class Algorithm : std::uint8_t {
+  automatic,  ///< the one that sends fewer bytes, whatever the overlap of the ranks' places
+  packets,    ///< every packet to every rank
+  ranges,     ///< each rank adds a range of indices and sends the union's sums, dense where that is smaller
+};
+
 struct GroupOptions {
   std::chrono::milliseconds deadline{30'000};        ///< of a whole collective
   std::int64_t max_message = std::int64_t{1} << 30;  ///< bytes; longer payloads are cut
+  Algorithm algorithm = Algorithm::automatic;
 };
 
 /// What the last collective moved.
@@ -64,13 +73,19 @@ struct Traffic {
   std::int64_t entries = 0;        ///< of this rank's packet
   std::int64_t union_entries = 0;  ///< places that any rank sent
   std::int64_t numel = 0;
+  bool by_ranges = false;  ///< by Algorithm::ranges
   double seconds = 0;
 };
+
+struct Failure;
 
 /// One rank's side of a group. Not for use by two threads at once.
 class Group {
  public:
   explicit Group(std::unique_ptr<Transport> transport, const GroupOptions& options = {});
+  ~Group();
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
 
   int rank() const { return transport_->rank(); }
   int size() const { return transport_->size(); }
@@ -80,22 +95,15 @@ class Group {
   gradient::NamedTensors allreduce(const gradient::Packet& packet);
 
   const Traffic& traffic() const noexcept { return traffic_; }
-  bool poisoned() const noexcept { return failure_.has_value(); }
+  bool poisoned() const noexcept { return failure_ != nullptr; }
 
  private:
-  struct Failure {
-    int rank;
-    Phase phase;
-    std::string what;
-  };
-  struct Status;
-  class Exchange;
-
   std::unique_ptr<Transport> transport_;
   GroupOptions options_;
   Traffic traffic_;
   std::uint64_t sequence_ = 0;
-  std::optional<Failure> failure_;
+  std::unique_ptr<Failure> failure_;
+  std::vector<std::deque<Message>> early_;  // of the next collective, from ranks that are there already
 };
 
 /// The sum of packets in ascending rank order, as `Group::allreduce` gives it. All of one layout.

@@ -85,7 +85,10 @@ struct CompressorOptions {
   double ratio = 0.01;                 ///< share of the entries to send, at least one of a tensor that has any
   std::optional<std::int64_t> k = {};  ///< instead of a ratio
   Selection selection = Selection::topk;
-  double threshold = 0;        ///< for Selection::threshold
+  double threshold = 0;  ///< for Selection::threshold
+  /// Above 1 an approximation, for topk of each tensor: its k-th magnitude is found every so many steps alone, and in
+  /// between all that reach it are sent, more or fewer than k.
+  std::int64_t carry_steps = 1;
   bool error_feedback = true;  ///< without it what is not sent is forgotten
   double momentum = 0;         ///< momentum correction: velocity = momentum · velocity + gradient is accumulated
   Scope scope = Scope::tensor;
@@ -121,6 +124,7 @@ class Compressor {
     NamedTensors residuals;
     NamedTensors velocities;
     std::int64_t step = 0;
+    std::vector<std::pair<std::string, double>> limits;  ///< magnitudes that are carried; none: found anew
   };
   State state() const;
   /// Takes a state over. Where the compressor has seen tensors, names, shapes and dtypes must be theirs; from then on
@@ -131,6 +135,7 @@ class Compressor {
   struct Memory {
     Tensor residual;
     Tensor velocity;
+    std::optional<double> limit;  // the magnitude from which on entries are sent, while it is carried
   };
   struct Sent {
     std::string name;
@@ -140,6 +145,7 @@ class Compressor {
 
   Memory& memory_of(const std::string& name, const Tensor& gradient);
   std::int64_t wanted(std::int64_t n) const;
+  Tensor reaching_limit(Memory& memory) const;
   std::vector<Tensor> select(const NamedTensors& gradients, std::int64_t k) const;
 
   CompressorOptions options_;
