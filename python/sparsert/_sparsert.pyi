@@ -1351,7 +1351,7 @@ class Packet:
 class Compressor:
     """Behind sparsert.gradient.TopK, Threshold and RandomK."""
 
-    def __init__(self, ratio: float, k: int | None, selection: str, threshold: float, error_feedback: bool, momentum: float, scope: str, wire: str, warmup_steps: int, warmup_ratio: float, non_finite: str, seed: int) -> None: ...
+    def __init__(self, ratio: float, k: int | None, selection: str, threshold: float, carry_steps: int, error_feedback: bool, momentum: float, scope: str, wire: str, warmup_steps: int, warmup_ratio: float, non_finite: str, seed: int) -> None: ...
 
     def compress(self, arg: Sequence[tuple[str, sparsert.typing.ArrayLike]], /) -> Packet: ...
 
@@ -1367,7 +1367,7 @@ class Compressor:
 
     def state(self) -> tuple: ...
 
-    def load_state(self, arg0: Sequence[tuple[str, sparsert.typing.ArrayLike]], arg1: Sequence[tuple[str, sparsert.typing.ArrayLike]], arg2: int, /) -> None: ...
+    def load_state(self, arg0: Sequence[tuple[str, sparsert.typing.ArrayLike]], arg1: Sequence[tuple[str, sparsert.typing.ArrayLike]], arg2: int, arg3: Sequence[tuple[str, float]], /) -> None: ...
 
 class Group:
     """One rank's side of a group."""
@@ -1384,7 +1384,7 @@ class Group:
 
     @property
     def traffic(self) -> dict[str, float]:
-        """Bytes, messages, entries and seconds of the last collective."""
+        """Bytes, messages, entries, density and seconds of the last collective."""
 
     def allreduce(self, packet: Packet) -> dict[str, Tensor]:
         """
@@ -1407,9 +1407,9 @@ class LoopbackGroup:
         One packet of each rank, in order; the sum that every rank has. Errors as of `Group`.
         """
 
-def dist_loopback(arg0: int, arg1: float, arg2: int, /) -> LoopbackGroup: ...
+def dist_loopback(arg0: int, arg1: float, arg2: int, arg3: str, /) -> LoopbackGroup: ...
 
-def dist_mpi(arg0: float, arg1: int, /) -> Group: ...
+def dist_mpi(arg0: float, arg1: int, arg2: str, /) -> Group: ...
 
 def dist_sum(arg: Sequence[Packet], /) -> dict[str, Tensor]: ...
 
