@@ -63,7 +63,7 @@ StateDict as_state(const char* op, nb::handle mapping) {
 StateDict load_file(const std::filesystem::path& path, const std::string& device,
                     const std::vector<std::string>& include, const std::vector<std::string>& exclude,
                     const std::map<std::string, std::string>& rename, const std::string& select, bool dequantize,
-                    const std::string& layout, bool strict, std::optional<std::uint64_t> max_bytes) {
+                    const std::string& layout, bool strict, std::optional<std::uint64_t> max_bytes, bool mmap) {
   LoadOptions options;
   options.device = Device::parse(device);
   options.include = include;
@@ -76,6 +76,7 @@ StateDict load_file(const std::filesystem::path& path, const std::string& device
           [&] { return "load: layout is '" + layout + "', expected 'stored' or 'torch'"; });
   options.torch_layout = layout == "torch";
   if (max_bytes) options.max_bytes = *max_bytes;
+  options.mmap = mmap;
   return unlocked([&] { return load(path, options); });
 }
 
@@ -205,12 +206,14 @@ void bind_files(nb::module_& module) {
       "load", &load_file, nb::arg("path"), nb::arg("device") = "cpu", nb::arg("include") = std::vector<std::string>(),
       nb::arg("exclude") = std::vector<std::string>(), nb::arg("rename") = std::map<std::string, std::string>(),
       nb::arg("select") = "", nb::arg("dequantize") = false, nb::arg("layout") = "stored", nb::arg("strict") = false,
-      nb::arg("max_bytes") = nb::none(),
+      nb::arg("max_bytes") = nb::none(), nb::arg("mmap") = false,
       "Reads a model file or folder; its content decides the format. Nothing in it is executed.\n\n"
       "`include`, `exclude`: globs (*, ?) of names. `rename`: new names by the file's. `select`: which model, where a\n"
       "folder holds several. `dequantize`: quantized integers as float32. `layout`: 'torch' brings weights whose axes\n"
       "the format states into PyTorch's order. `strict`: refuse what is not a tensor or a plain value. `max_bytes`: a\n"
-      "limit on the tensors loaded, 16 GiB unless said.\n"
+      "limit on the tensors loaded, 16 GiB unless said. `mmap`: CPU tensors are read-only views of the mapped file "
+      "where\n"
+      "it has them as they are, without a copy; for files that nobody writes or cuts short meanwhile.\n"
       "FileError with format, offset and reason; ValueError for a glob that matches nothing.");
   module.def(
       "save", &save_file, nb::arg("path"), nb::arg("state"), nb::arg("metadata") = nb::none(),

@@ -87,6 +87,13 @@ void check_booleans(const char* format, std::uint64_t place, const std::byte* by
   }
 }
 
+/// The bytes without a copy; null where that cannot be, or items of this size would not be aligned.
+std::shared_ptr<const std::byte> aligned_view(const Bytes& data, std::size_t item) {
+  auto view = data.view(0, data.size());
+  const bool aligned = reinterpret_cast<std::uintptr_t>(view.get()) % item == 0;
+  return aligned ? std::move(view) : nullptr;
+}
+
 void decode_piece(const char* format, std::uint64_t place, const std::byte* from, std::int64_t count, Element element,
                   bool big_endian, std::byte* to) {
   switch (element) {
@@ -126,6 +133,17 @@ Tensor read_tensor(const char* format, const Bytes& bytes, const Shape& shape, E
   const auto storage = storage_of(element);
   if (!storage) throw FileError(std::string(name_of(element)) + " is not stored here");
   const Bytes data = bytes.part(0, total);  // proves that the bytes exist before anything is allocated
+  if (!is_widened(element) && !big_endian) {
+    if (auto view = aligned_view(data, bytes_of(element))) {
+      if (element == Element::boolean) {
+        check_booleans(format, data.place(0), view.get(), static_cast<std::int64_t>(total));
+      }
+      // Only to carry it: the tensor is read-only.
+      void* const memory = const_cast<std::byte*>(view.get());
+      return Tensor::wrap(
+          memory, shape, *storage, cpu_device, [view = std::move(view)] {}, true);
+    }
+  }
   Tensor tensor = Tensor::empty(shape, *storage);
   if (tensor.numel() == 0) return tensor;
   auto* const to = static_cast<std::byte*>(tensor.mutable_data());

@@ -47,7 +47,8 @@ std::optional<DType> storage_of(Element element) noexcept;
 std::uint64_t tensor_bytes(const char* format, std::uint64_t offset, const Shape& shape, Element element);
 
 /// A tensor of `shape` read from the first of `bytes`, in host memory. Throws `FileError` where bytes are missing, and
-/// for a boolean that is neither 0 nor 1.
+/// for a boolean that is neither 0 nor 1. Of a mapped file, whose bytes are aligned and those of the tensor, it is a
+/// read-only view.
 Tensor read_tensor(const char* format, const Bytes& bytes, const Shape& shape, Element element,
                    bool big_endian = false);
 

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <map>
 #include <set>
 #include <utility>
 
+#include "runtime/files/gguf.hpp"
 #include "runtime/files/json.hpp"
 #include "runtime/files/names.hpp"
 
@@ -52,6 +54,36 @@ std::string list_of(const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < names.size() && i < kMaxListed; ++i) text += (i == 0 ? "" : ", ") + in_quotes(names[i]);
   return text + (names.size() > kMaxListed ? ", ..." : "");
+}
+
+constexpr const char* kPartCount = "split.count";
+constexpr const char* kPartNumber = "split.no";
+
+/// "-00002-of-00003.gguf": how the name of a part of a GGUF model ends.
+std::string part_suffix(std::uint64_t part, std::uint64_t count) {
+  const auto digits = [](std::uint64_t value) {
+    const std::string text = std::to_string(value);
+    return std::string(5 - std::min<std::size_t>(5, text.size()), '0') + text;
+  };
+  return "-" + digits(part) + "-of-" + digits(count) + ".gguf";
+}
+
+/// True for the name of a part behind the first, which is opened with it.
+bool is_later_part(std::string_view name) {
+  constexpr std::size_t kEnd = std::string_view("-00002-of-00003.gguf").size();
+  if (name.size() < kEnd || !name.ends_with(".gguf")) return false;
+  const std::string_view end = name.substr(name.size() - kEnd);
+  return end.front() == '-' && end.substr(6, 4) == "-of-" && !end.starts_with("-00001-");
+}
+
+/// A number of the metadata; 0 where there is none.
+std::uint64_t number_in(const FileInfo& info, const char* key) {
+  const auto entry = info.metadata.find(key);
+  std::uint64_t value = 0;
+  if (entry != info.metadata.end()) {
+    std::from_chars(entry->second.data(), entry->second.data() + entry->second.size(), value);
+  }
+  return value;
 }
 
 /// Several readers as one.
@@ -124,8 +156,39 @@ class Finder {
 
   /// A file beneath the root: a model, or the index of one.
   std::unique_ptr<Reader> open_name(const std::string& name, const std::string& select) const {
-    const Source source{Bytes(root_->open(name)), root_, name, &options_, select};
-    return name.ends_with(kIndexSuffix) ? open_index(source) : named(name, [&] { return open_source(source); });
+    const Source source{Bytes(root_->open(name), options_.mmap), root_, name, &options_, select};
+    if (name.ends_with(kIndexSuffix)) return open_index(source);
+    return with_parts(named(name, [&] { return open_source(source); }), name);
+  }
+
+  /// A GGUF model in several files, of which `first` was opened under `name`, with all of them; any other as it is.
+  std::unique_ptr<Reader> with_parts(std::unique_ptr<Reader> first, const std::string& name) const {
+    const std::uint64_t count = number_in(first->info, kPartCount);
+    if (first->info.format != gguf::kFormat || count < 2) return first;
+    const auto fail = [&](const std::string& reason) { throw FileError(in_quotes(name) + ": " + reason); };
+    if (count > kMaxShards) fail("is one of " + std::to_string(count) + " parts, expected at most 10,000");
+    if (!name.ends_with(part_suffix(1, count))) {
+      fail("is one of " + std::to_string(count) + " parts, expected the first, with a name that ends with " +
+           in_quotes(part_suffix(1, count)));
+    }
+    const std::string stem = name.substr(0, name.size() - part_suffix(1, count).size());
+    auto model = std::make_unique<Composite>();
+    for (std::uint64_t i = 1; i <= count; ++i) {
+      const std::string file = stem + part_suffix(i, count);
+      auto part = i == 1 ? std::move(first) : named(file, [&] { return open_part(file); });
+      if (part->info.format != gguf::kFormat || number_in(part->info, kPartCount) != count ||
+          number_in(part->info, kPartNumber) != i - 1) {
+        throw FileError(in_quotes(file) + ": is not part " + std::to_string(i) + " of " + std::to_string(count));
+      }
+      model->add(std::move(part), file, "");
+    }
+    const std::uint64_t tensors = number_in(model->info, "split.tensors.count");
+    if (tensors != model->info.tensors.size()) {
+      fail("the parts have " + std::to_string(model->info.tensors.size()) + " tensors, expected " +
+           std::to_string(tensors));
+    }
+    model->info.path = root_->path() / name;
+    return model;
   }
 
   /// The files that the index names, as one model.
@@ -143,6 +206,10 @@ class Finder {
     } catch (const FileError& error) {
       throw FileError(in_quotes(name) + ": " + error.what(), error.where());
     }
+  }
+
+  std::unique_ptr<Reader> open_part(const std::string& name) const {
+    return open_source({Bytes(root_->open(name), options_.mmap), root_, name, &options_});
   }
 
   bool has_file(const std::string& folder, std::string_view name) const {
@@ -286,7 +353,7 @@ class Finder {
     std::size_t looked = 0;
     for (const std::string& name : root_->list(folder)) {
       // The data of a TensorFlow checkpoint could begin like anything; its index is what is opened.
-      if (name.find(".data-") != name.npos || !has_file(folder, name)) continue;
+      if (name.find(".data-") != name.npos || is_later_part(name) || !has_file(folder, name)) continue;
       if (++looked > kMaxLooked) throw FileError("the folder has more than 2,000 files; name one of them");
       if (name.ends_with(kIndexSuffix) || is_model(in_folder(folder, name))) found.push_back(name);
     }
@@ -343,10 +410,11 @@ std::unique_ptr<Reader> open_folder(const std::filesystem::path& path, const Loa
 }
 
 std::unique_ptr<Reader> open_file(const std::filesystem::path& path, const LoadOptions& options) {
-  Source source{Bytes(std::make_shared<const InputFile>(path)), {}, {}, &options, options.select};
+  Source source{Bytes(std::make_shared<const InputFile>(path), options.mmap), {}, {}, &options, options.select};
   source.root = Root::of_file(path, &source.name);
   if (source.name.ends_with(kIndexSuffix)) return Finder(source.root, options).open_index(source);
-  auto reader = open_source(source);
+  const Finder finder(source.root, options);
+  auto reader = finder.with_parts(open_source(source), source.name);
   if (reader->info.path.empty()) reader->info.path = path;
   return reader;
 }

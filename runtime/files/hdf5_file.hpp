@@ -65,7 +65,8 @@ struct Datatype {
 
 struct Dataspace {
   Shape shape;
-  bool is_null = false;  ///< no elements at all
+  std::vector<std::uint64_t> maximum;  ///< that each dimension may grow to; `kUndefined`: any size
+  bool is_null = false;                ///< no elements at all
 };
 
 /// A filter that chunks went through.
@@ -143,7 +144,6 @@ class File {
   Datatype datatype(Range data);
   Dataspace dataspace(Range data);
   void layout(const Message& message, Dataset& dataset);
-  void chunked_v4(Range data, Dataset& dataset);
   void filters(Range data, Dataset& dataset);
   void check_chunks(Dataset& dataset) const;
   Attribute attribute(Range data);
@@ -219,6 +219,10 @@ std::uint32_t lookup3(std::span<const std::byte> bytes) noexcept;
 
 /// Throws unless the bytes of `range` have the checksum that follows them.
 void check_sum(Window& window, Range range);
+
+/// The chunks of a dataset of version 1.10 and later, whose layout goes on with `data`: their sizes, and one of five
+/// kinds of index.
+void find_chunks(Window& window, Range data, Dataset& dataset);
 
 /// The elements of a chunk before its filters, `layout.chunk_bytes` bytes.
 std::vector<std::byte> read_chunk(const Window& window, const hdf5::Layout& layout, const Chunk& chunk);

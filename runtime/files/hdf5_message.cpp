@@ -3,6 +3,7 @@
 #include <array>
 
 #include "runtime/files/bytes.hpp"
+#include "runtime/files/hdf5_fields.hpp"
 #include "runtime/files/hdf5_file.hpp"
 #include "runtime/files/hdf5_heap.hpp"
 #include "runtime/files/names.hpp"
@@ -16,33 +17,6 @@ constexpr std::uint64_t kMaxText = std::uint64_t{64} << 20;
 constexpr std::size_t kMaxFilters = 32;
 
 constexpr std::uint64_t padded(std::uint64_t bytes) { return (bytes + 7) / 8 * 8; }
-
-/// Reads fields one after the other, and never past the end of a message.
-class Fields {
- public:
-  Fields(Window& window, Range range) : window_(window), at_(range.begin), end_(range.end) { window.check(range); }
-
-  std::uint64_t at() const noexcept { return at_; }
-  std::uint64_t left() const noexcept { return end_ - at_; }
-  [[noreturn]] void fail(const std::string& reason, SourceLocation where = SourceLocation::current()) const {
-    window_.fail(at_, reason, where);
-  }
-
-  Range take(std::uint64_t bytes) {
-    if (bytes > left())
-      fail("a message ends after " + std::to_string(left()) + " bytes, expected " + std::to_string(bytes));
-    const Range range{at_, at_ + bytes};
-    at_ = range.end;
-    return range;
-  }
-  std::uint64_t number(unsigned bytes) { return window_.number(take(bytes).begin, bytes); }
-  void skip(std::uint64_t bytes) { take(bytes); }
-
- private:
-  Window& window_;
-  std::uint64_t at_;
-  std::uint64_t end_;
-};
 
 std::string number_name(char kind, std::uint32_t bytes, bool big_endian) {
   return (bytes == 1 ? "|" : big_endian ? ">" : "<") + std::string(1, kind) + std::to_string(bytes);
@@ -156,7 +130,7 @@ Dataspace File::dataspace(Range data) {
   Fields fields(window_, data);
   const std::uint64_t version = fields.number(1);
   const std::uint64_t rank = fields.number(1);
-  fields.skip(1);
+  const bool has_maximum = (fields.number(1) & 1) != 0;
   Dataspace space;
   if (version == 1) {
     fields.skip(5);
@@ -174,6 +148,14 @@ Dataspace File::dataspace(Range data) {
     if (size > static_cast<std::uint64_t>(INT64_MAX))
       window_.fail(data.begin, "a dimension is " + std::to_string(size));
     space.shape.push_back(static_cast<std::int64_t>(size));
+    space.maximum.push_back(size);
+  }
+  for (std::uint64_t d = 0; has_maximum && d < rank; ++d) {
+    const std::uint64_t most = fields.number(8);
+    if (most < space.maximum[d])
+      window_.fail(data.begin,
+                   "a dimension is " + std::to_string(space.shape[d]) + ", at most " + std::to_string(most));
+    space.maximum[d] = most;
   }
   return space;
 }
@@ -201,38 +183,6 @@ void File::filters(Range data, Dataset& dataset) {
     }
     dataset.layout.filters.push_back(std::move(filter));
   }
-}
-
-void File::chunked_v4(Range data, Dataset& dataset) {
-  Fields fields(window_, data);
-  hdf5::Layout& out = dataset.layout;
-  const std::uint64_t flags = fields.number(1);
-  const std::uint64_t rank = fields.number(1);
-  const std::uint64_t bytes = fields.number(1);
-  if (rank != dataset.space.shape.size() + 1 || bytes == 0 || bytes > 8)
-    fields.fail("a chunk has " + std::to_string(rank) + " dimensions of " + std::to_string(bytes) + " bytes");
-  for (std::uint64_t d = 0; d < rank; ++d) out.chunk.push_back(fields.number(static_cast<unsigned>(bytes)));
-  constexpr std::uint64_t kSingle = 1;
-  const std::uint64_t index = fields.number(1);
-  if (index != kSingle) {
-    dataset.refusal = "has its chunks in an index of type " + std::to_string(index) + ", which is not read";
-    return;
-  }
-  Chunk chunk;
-  chunk.offset.assign(dataset.space.shape.size(), 0);
-  const bool is_filtered = (flags & 2) != 0;
-  if (is_filtered) {
-    chunk.bytes = fields.number(8);
-    chunk.skipped = static_cast<std::uint32_t>(fields.number(4));
-  }
-  chunk.address = fields.number(8);
-  if (!is_filtered) {
-    chunk.bytes = 1;
-    for (const std::uint64_t size : out.chunk) {
-      if (__builtin_mul_overflow(chunk.bytes, size, &chunk.bytes)) fields.fail("a chunk overflows 2^64 bytes");
-    }
-  }
-  if (chunk.address != kUndefined) out.chunks.push_back(std::move(chunk));
 }
 
 void File::layout(const Message& message, Dataset& dataset) {
@@ -267,7 +217,7 @@ void File::layout(const Message& message, Dataset& dataset) {
     case 3: window_.fail(message.data.begin, "a virtual dataset, whose elements are in other files");
     default: window_.fail(message.data.begin, "a dataset has a layout of class " + std::to_string(kind));
   }
-  if (version > 3) return chunked_v4(fields.take(fields.left()), dataset);
+  if (version > 3) return find_chunks(window_, fields.take(fields.left()), dataset);
   const std::uint64_t rank = fields.number(1);
   if (rank != dataset.space.shape.size() + 1) {
     fields.fail("a chunk has " + std::to_string(rank) + " - 1 dimensions, its dataset " +

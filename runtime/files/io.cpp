@@ -2,6 +2,7 @@
 #include "runtime/files/io.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,6 +93,18 @@ void InputFile::read(std::uint64_t offset, void* to, std::uint64_t bytes) const 
     offset += static_cast<std::uint64_t>(got);
     bytes -= static_cast<std::uint64_t>(got);
   }
+}
+
+std::shared_ptr<const std::byte> InputFile::mapping() const {
+  const std::lock_guard lock(mutex_);
+  if (mapping_ == nullptr && size() != 0) {
+    const auto bytes = static_cast<std::size_t>(size());
+    void* const memory = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd_.get(), 0);
+    if (memory == MAP_FAILED) system_error("map");
+    mapping_ = {static_cast<const std::byte*>(memory),
+                [memory, bytes](const std::byte*) { static_cast<void>(::munmap(memory, bytes)); }};
+  }
+  return mapping_;
 }
 
 void InputFile::check_unchanged() const {

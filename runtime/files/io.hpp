@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,8 +30,8 @@ class Descriptor {
   int fd_;
 };
 
-/// A regular file, open for reading. Its size is taken once; memory is never mapped, so that a file which shrinks
-/// under us is an error and not a signal.
+/// A regular file, open for reading. Its size is taken once. Its bytes are copied, so that a file which shrinks under
+/// us is an error and not a signal, unless somebody asks for a mapping.
 class InputFile {
  public:
   /// Throws `FileError`; a pipe, socket, device or folder is refused without waiting for it.
@@ -42,6 +43,9 @@ class InputFile {
 
   /// Reads exactly `bytes` bytes. Throws `FileError` where the file is shorter by now.
   void read(std::uint64_t offset, void* to, std::uint64_t bytes) const;
+
+  /// The whole file as memory, mapped at the first call, until the last owner of the result goes. Throws `FileError`.
+  std::shared_ptr<const std::byte> mapping() const;
 
   /// Throws `FileError` where the file has been written since it was opened.
   void check_unchanged() const;
@@ -57,6 +61,8 @@ class InputFile {
 
   Descriptor fd_;
   Identity identity_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const std::byte> mapping_;
 };
 
 /// The folder that the files of a model lie beneath. Nothing outside it is opened, whatever a name or a symbolic link

@@ -32,6 +32,15 @@ std::vector<std::byte> Bytes::read(std::uint64_t offset, std::uint64_t bytes) co
   return data;
 }
 
+std::shared_ptr<const std::byte> Bytes::view(std::uint64_t offset, std::uint64_t bytes) const {
+  check(offset, bytes);
+  if (!mapped_ || bytes == 0) return nullptr;
+  // Behind an end that has moved there would be no memory.
+  file_->check_unchanged();
+  const auto mapping = file_->mapping();
+  return {mapping, mapping.get() + begin_ + offset};
+}
+
 Bytes Bytes::part(std::uint64_t offset, std::uint64_t bytes) const {
   check(offset, bytes);
   Bytes part = *this;

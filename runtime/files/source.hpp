@@ -15,7 +15,9 @@ namespace sparsert::files {
 /// A file, a part of one, or memory (a member of an archive that had to be inflated). Copies share what they read.
 class Bytes {
  public:
-  explicit Bytes(std::shared_ptr<const InputFile> file) : file_(std::move(file)), size_(file_->size()) {}
+  /// `mapped`: `view` gives memory instead of nothing.
+  explicit Bytes(std::shared_ptr<const InputFile> file, bool mapped = false)
+      : file_(std::move(file)), size_(file_->size()), mapped_(mapped) {}
   explicit Bytes(std::vector<std::byte> memory)
       : memory_(std::make_shared<const std::vector<std::byte>>(std::move(memory))), size_(memory_->size()) {}
 
@@ -29,6 +31,9 @@ class Bytes {
   /// The same into fresh memory, which is allocated only once the bytes are known to exist.
   std::vector<std::byte> read(std::uint64_t offset, std::uint64_t bytes) const;
 
+  /// The same without a copy, valid for as long as the result is held; null where the file is not mapped.
+  std::shared_ptr<const std::byte> view(std::uint64_t offset, std::uint64_t bytes) const;
+
   /// A part of them. Throws `FileError` past the end.
   Bytes part(std::uint64_t offset, std::uint64_t bytes) const;
 
@@ -39,6 +44,7 @@ class Bytes {
   std::shared_ptr<const std::vector<std::byte>> memory_;
   std::uint64_t begin_ = 0;
   std::uint64_t size_ = 0;
+  bool mapped_ = false;
 };
 
 /// A model file to be opened: its bytes, and where its other files would be.

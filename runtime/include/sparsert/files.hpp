@@ -116,7 +116,11 @@ struct LoadOptions {
   std::string select;         ///< which model, where a folder holds several: a file or folder in it, or a glob
   bool dequantize = false;    ///< quantized integers as float32
   bool torch_layout = false;  ///< weights whose `axes` are known in PyTorch's order: (out, in), OIHW
-  bool strict = false;        ///< refuse files that hold anything besides tensors and plain values
+  /// Tensors on the CPU are read-only views of the mapped file, without a copy, where the file has them as they are:
+  /// dense, aligned, of the same type, not compressed. A file that is cut short while views are in use raises SIGBUS,
+  /// and one that is written changes them: for files that nobody writes.
+  bool mmap = false;
+  bool strict = false;  ///< refuse files that hold anything besides tensors and plain values
   std::uint64_t max_tensors = 1'000'000;
   std::uint64_t max_header_bytes = 100'000'000;
   std::uint64_t max_bytes = std::uint64_t{16} << 30;  ///< of the tensors that are loaded

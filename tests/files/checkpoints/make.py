@@ -13,7 +13,7 @@ import numpy as np
 FOLDER = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else pathlib.Path(__file__).parent)
 
 
-def expected(name, arrays):
+def expected(name, arrays, kind="expected"):
     """The expectation is written without the library, so that a machine with torch alone can do it."""
     import json
     import struct
@@ -26,7 +26,7 @@ def expected(name, arrays):
         header[key] = {"dtype": types[dtype], "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
     text = json.dumps(header).encode()
-    (FOLDER / f"{name}.expected.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    (FOLDER / f"{name}.{kind}.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
 def widened(array):
@@ -209,11 +209,36 @@ def make_gguf():
         packed = gguf.quants.quantize(weight, code)
         writer.add_tensor(kind.lower(), packed, raw_dtype=code)
         want[kind.lower()] = ("float32", gguf.quants.dequantize(packed, code))
+    # Blocks of 256 that the library reads and does not write: any bits are some values, but the scales are finite.
+    for kind, halves in (("Q4_K", (0, 2)), ("Q5_K", (0, 2)), ("Q6_K", (208,))):
+        code = gguf.GGMLQuantizationType[kind]
+        packed = rng.integers(0, 256, (3, 2, gguf.GGML_QUANT_SIZES[code][1])).astype("u1")
+        for at in halves:
+            packed[:, :, at + 1] = packed[:, :, at + 1] & 0xBF
+        packed = packed.reshape(3, -1)
+        writer.add_tensor(kind.lower(), packed, raw_dtype=code)
+        want[kind.lower()] = ("float32", gguf.quants.dequantize(packed, code))
+    finish(writer)
+    expected("blocks", want)
+    # A model in three files, the last of them without tensors.
+    want = {}
+    for number in range(3):
+        writer = gguf.GGUFWriter(FOLDER / f"parts-{number + 1:05}-of-00003.gguf", "llama")
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", 3)
+        writer.add_int32("split.tensors.count", 2)
+        if number < 2:
+            writer.add_tensor(f"part{number}", weight[number])
+            want[f"part{number}"] = of_array(weight[number])
+        finish(writer)
+    expected("parts", want, "whole")  # not beside a file of its name
+
+
+def finish(writer):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    expected("blocks", want)
 
 
 if __name__ == "__main__":
