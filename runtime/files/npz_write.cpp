@@ -128,8 +128,9 @@ void check(const StateDict& state) {
            " is sparse, which the format cannot hold; make it dense first";
   });
   for (const auto& [name, tensor] : state.entries()) {
-    require(is_utf8(name) && name.size() < kMax16 - 4,
-            [&name = name] { return "save: the name " + in_quotes(name) + " is not valid UTF-8, or too long for the format"; });
+    require(is_utf8(name) && name.size() < kMax16 - 4, [&name = name] {
+      return "save: the name " + in_quotes(name) + " is not valid UTF-8, or too long for the format";
+    });
     require(tensor.shape().size() <= kMaxRank,
             [&name = name] { return "save: " + in_quotes(name) + " has more dimensions than the format can hold"; });
   }
