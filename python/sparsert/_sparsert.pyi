@@ -1559,14 +1559,15 @@ class FileInfo:
 
     def __repr__(self) -> str: ...
 
-def load(path: str | os.PathLike, device: str = 'cpu', include: Sequence[str] = [], exclude: Sequence[str] = [], rename: Mapping[str, str] = {}, select: str = '', dequantize: bool = False, layout: str = 'stored', strict: bool = False, max_bytes: int | None = None) -> StateDict:
+def load(path: str | os.PathLike, device: str = 'cpu', include: Sequence[str] = [], exclude: Sequence[str] = [], rename: Mapping[str, str] = {}, select: str = '', dequantize: bool = False, layout: str = 'stored', strict: bool = False, max_bytes: int | None = None, mmap: bool = False) -> StateDict:
     """
     Reads a model file or folder; its content decides the format. Nothing in it is executed.
 
     `include`, `exclude`: globs (*, ?) of names. `rename`: new names by the file's. `select`: which model, where a
     folder holds several. `dequantize`: quantized integers as float32. `layout`: 'torch' brings weights whose axes
     the format states into PyTorch's order. `strict`: refuse what is not a tensor or a plain value. `max_bytes`: a
-    limit on the tensors loaded, 16 GiB unless said.
+    limit on the tensors loaded, 16 GiB unless said. `mmap`: CPU tensors are read-only views of the mapped file
+    where it has them as they are, without a copy; for files that nobody writes or cuts short meanwhile.
     FileError with format, offset and reason; ValueError for a glob that matches nothing.
     """
 

@@ -211,9 +211,8 @@ void bind_files(nb::module_& module) {
       "`include`, `exclude`: globs (*, ?) of names. `rename`: new names by the file's. `select`: which model, where a\n"
       "folder holds several. `dequantize`: quantized integers as float32. `layout`: 'torch' brings weights whose axes\n"
       "the format states into PyTorch's order. `strict`: refuse what is not a tensor or a plain value. `max_bytes`: a\n"
-      "limit on the tensors loaded, 16 GiB unless said. `mmap`: CPU tensors are read-only views of the mapped file "
-      "where\n"
-      "it has them as they are, without a copy; for files that nobody writes or cuts short meanwhile.\n"
+      "limit on the tensors loaded, 16 GiB unless said. `mmap`: CPU tensors are read-only views of the mapped file\n"
+      "where it has them as they are, without a copy; for files that nobody writes or cuts short meanwhile.\n"
       "FileError with format, offset and reason; ValueError for a glob that matches nothing.");
   module.def(
       "save", &save_file, nb::arg("path"), nb::arg("state"), nb::arg("metadata") = nb::none(),

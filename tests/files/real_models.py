@@ -8,6 +8,7 @@ installed. Needs sparsert, numpy, onnx, h5py and tensorflow:
     python real_models.py FOLDER        where the wheels are, or are put
 """
 
+import importlib.util
 import io
 import os
 import pathlib
@@ -191,6 +192,10 @@ def compare(path):
 
 
 def main():
+    for library in ("onnx", "h5py", "tensorflow"):
+        if importlib.util.find_spec(library) is None:
+            print(f"SKIPPED: {library} is not installed")
+            sys.exit(SKIPPED)
     wheels = pathlib.Path(sys.argv[1])
     wheels.mkdir(parents=True, exist_ok=True)
     files = tensors = sparse = missing = 0
