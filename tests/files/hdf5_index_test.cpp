@@ -1,8 +1,6 @@
 // tests/files/hdf5_index_test.cpp — hostile indices of HDF5 chunks: fields changed with the checksum written anew, so
 // that what is behind it is reached.
-#include <cstring>
-
-#include "runtime/files/hdf5_file.hpp"
+#include "tests/files/lookup3.hpp"
 #include "tests/files/support.hpp"
 
 namespace sparsert::test {
@@ -10,7 +8,9 @@ namespace {
 
 const std::filesystem::path kFixture = std::filesystem::path(SPARSERT_FIXTURES) / "chunks.h5";
 
-std::uint32_t sum_of(std::string_view bytes) { return files::hdf5::lookup3(std::as_bytes(std::span(bytes))); }
+std::uint32_t sum_of(std::string_view bytes) {
+  return lookup3(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+}
 
 std::uint64_t number_at(const std::string& bytes, std::size_t at, std::size_t width) {
   std::uint64_t value = 0;
