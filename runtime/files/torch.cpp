@@ -92,7 +92,8 @@ class TorchReader : public Reader {
       malformed(kFormat, tensor.offset, "tensor " + in_quotes(tensor.name) + " has scales that are not read");
     }
     Quantization quantization = *tensor.quantization;
-    for (const double scale : read_view(*entry.scales).span<double>()) {
+    const Tensor scales = read_view(*entry.scales);  // alive while its elements are read
+    for (const double scale : scales.span<double>()) {
       quantization.scales.push_back(static_cast<float>(scale));
     }
     const Tensor zeros = read_view(*entry.zero_points);

@@ -65,7 +65,7 @@ TEST(Hdf5Index, FieldsThatCannotBeAreErrors) {
       {"FAHD", 6, 9, 1, "entries of"},
       {"FAHD", 6, 255, 1, "entries of"},
       {"FAHD", 7, 33, 1, "impossible sizes"},
-      {"FAHD", 8, 1, 8, "no place for chunk"},
+      {"FAHD", 8, 1, 8, "checksum of metadata"},
       {"FAHD", 8, ~std::uint64_t{0}, 8, "impossible sizes"},
       {"FAHD", 16, 0, 8, "expected a block of an index"},
       {"FAHD", 16, std::uint64_t{1} << 40, 8, "needs bytes"},
@@ -117,20 +117,19 @@ TEST(Hdf5Index, AnyFieldGivesAModelOrAnError) {
   int tried = 0;
   for (const char* const signature : {"FAHD", "FADB", "EAHD", "EAIB", "EASB", "EADB", "BTHD", "BTIN", "BTLF"}) {
     const auto blocks = blocks_of(bytes, signature);
-    for (std::size_t b = 0; b < std::min<std::size_t>(blocks.size(), 2); ++b) {
-      for (std::size_t field = 4; field < std::min<std::size_t>(blocks[b].size, 72) - 1; ++field) {
-        const std::uint64_t value = tried % 3 == 0 ? 0 : tried % 3 == 1 ? ~std::uint64_t{0} : bytes.size() - 1;
-        const std::size_t width = std::min<std::size_t>(tried % 2 == 0 ? 1 : 8, blocks[b].size - field);
-        write_file(path, changed(bytes, blocks[b], field, value, width));
-        ++tried;
-        try {
-          load(path);
-        } catch (const FileError&) {
-        }
+    const Block block = blocks.at(0);
+    for (std::size_t field = 4; field < std::min<std::size_t>(block.size, 72) - 1; ++field) {
+      const std::uint64_t value = tried % 3 == 0 ? 0 : tried % 3 == 1 ? ~std::uint64_t{0} : bytes.size() - 1;
+      const std::size_t width = std::min<std::size_t>(tried % 2 == 0 ? 1 : 8, block.size - field);
+      write_file(path, changed(bytes, block, field, value, width));
+      ++tried;
+      try {
+        inspect_file(path);
+      } catch (const FileError&) {
       }
     }
   }
-  EXPECT_GT(tried, 400);
+  EXPECT_GT(tried, 250);
 }
 
 }  // namespace
