@@ -49,6 +49,16 @@ struct ExpConstants<double> {
                                             0x1.af4e196027428p-26, 0x1.1f731ea5352cap-29};
 };
 
+/// The terms as a value that a function holds: code for a GPU that reads a host's array compiles, and then traps.
+template <class A>
+struct ExpTerms {
+  A values[ExpConstants<A>::kCount] = {};
+
+  constexpr ExpTerms() {
+    for (int i = 0; i < ExpConstants<A>::kCount; ++i) values[i] = ExpConstants<A>::kTerms[i];
+  }
+};
+
 /// exp(x): NaN stays NaN, -Inf gives +0. `A` is float or double.
 template <class A>
 constexpr A exp_of(A x) {
@@ -59,8 +69,9 @@ constexpr A exp_of(A x) {
   const A shifted = std::fma(x, C::kLog2e, C::kRound);
   const A n = shifted - C::kRound;
   const A r = std::fma(-n, C::kLn2Rest, std::fma(-n, C::kLn2, x));
-  A sum = C::kTerms[C::kCount - 1];
-  for (int i = C::kCount - 2; i >= 0; --i) sum = std::fma(sum, r, C::kTerms[i]);
+  constexpr ExpTerms<A> terms;
+  A sum = terms.values[C::kCount - 1];
+  for (int i = C::kCount - 2; i >= 0; --i) sum = std::fma(sum, r, terms.values[i]);
   const A value = std::fma(sum, r * r, r) + A{1};
   // n as an integer, in two halves that are both exponents of normal numbers. Shifted by twice the bias it is positive.
   const Bits twice = std::bit_cast<Bits>(shifted) - std::bit_cast<Bits>(C::kRound) + 2 * C::kBias;
