@@ -207,7 +207,7 @@ class Step {
         for (int64_t v = 0; v < kStripVectors; ++v) {
           const int64_t at = j * kAttentionTile + v * kLanes;
           const int64_t q = s * kWidth + v * kLanes;
-          auto w = exp_vector(d, hn::Sub(hn::LoadU(d, weights + at), hn::LoadU(d, origin + q)));
+          auto w = exp_of_mostly_plain(d, hn::Sub(hn::LoadU(d, weights + at), hn::LoadU(d, origin + q)));
           auto g = hn::Mul(w, hn::Sub(hn::LoadU(d, changes + at), hn::LoadU(d, average + q)));
           if (seen.words != nullptr) {
             const auto mask = lane_mask<A>(seen.of(j) >> (v * kLanes));

@@ -255,6 +255,18 @@ HWY_INLINE V exp_of_plain(D d, V x) {
   return hn::BitCast(d, hn::Add(hn::BitCast(bits, value), n));
 }
 
+/// exp_vector(), the shorter way where every lane is within [kLeastPlain, 0] or -Inf.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V exp_of_mostly_plain(D d, V x) {
+  using A = hn::TFromD<D>;
+  const auto least = hn::Set(d, kLeastPlain<A>);
+  const auto is_plain = hn::And(hn::Ge(x, least), hn::Le(x, hn::Zero(d)));
+  if (HWY_LIKELY(hn::AllTrue(d, hn::Or(is_plain, hn::Eq(x, hn::Set(d, -kInfinity<A>)))))) {
+    return hn::IfThenElseZero(is_plain, exp_of_plain(d, hn::Max(x, least)));
+  }
+  return exp_vector(d, x);
+}
+
 /// Lane sums of both vectors in `lanes`, by the tree.
 template <class A>
 HWY_INLINE void add_lanes(A* lanes) {
@@ -334,7 +346,7 @@ HWY_INLINE void exponentiate(const Seen& seen, const A* scores, int64_t stride, 
         const V x = hn::Sub(hn::LoadU(d, scores + j * stride + v * kLanes), origin[v]);
         V w;
         if constexpr (kPlain) w = exp_of_plain(d, x);
-        else w = exp_vector(d, x);
+        else w = exp_of_mostly_plain(d, x);
         hn::StoreU(w, d, weights + j * weight_stride + v * kLanes);
         sums[v] = hn::Add(sums[v], w);
       }
