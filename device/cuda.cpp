@@ -326,6 +326,14 @@ int multiprocessors(int device) {
   return count > 0 ? count : 1;
 }
 
+int compute_capability(int device) {
+  int major = 0;
+  int minor = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute", device);
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute", device);
+  return 10 * major + minor;
+}
+
 void throw_pending_fault(const char* call, const Stream& stream) {
   const cudaError_t error = cudaStreamQuery(native(stream));
   if (error != cudaErrorNotReady) check(error, call, stream.device().index);

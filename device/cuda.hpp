@@ -32,6 +32,9 @@ void launch(const void* kernel, const backend::LaunchConfig& config, void** argu
 /// Multiprocessors of a device: what a grid-stride launch fills.
 int multiprocessors(int device);
 
+/// Its version of the instruction set: 80 is 8.0.
+int compute_capability(int device);
+
 /// Throws the typed error of a `cudaError_t` that somebody else's call gave, Thrust's for one.
 [[noreturn]] void throw_fault(int error, const char* call, const Stream& stream);
 

@@ -27,6 +27,7 @@ Scope::Scope(int, const char*) { unavailable(); }
 Scope::~Scope() = default;
 void launch(const void*, const backend::LaunchConfig&, void**, const Stream&) { unavailable(); }
 int multiprocessors(int) { unavailable(); }
+int compute_capability(int) { unavailable(); }
 void throw_fault(int, const char*, const Stream&) { unavailable(); }
 void throw_pending_fault(const char*, const Stream&) { unavailable(); }
 bool is_lost(int) noexcept { return false; }

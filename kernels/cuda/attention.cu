@@ -5,9 +5,11 @@
 // at a time; a thread holds 4 x 4 results. The weights of a tile pass through shared memory once, other side outermost.
 // Gradients: one kernel by queries, which leaves what the softmax came to, one by keys; each sum belongs to one thread,
 // so they need no atomics and are the same in every run. Read from memory: each tile's operands once for each 64 rows.
+// 16-bit floats with order=fast go to the tensor cores where there are any (attention_mma.cuh).
 #include <algorithm>
 
 #include "device/kernel.cuh"
+#include "kernels/cuda/attention_mma.cuh"
 #include "kernels/cuda/attention_tile.cuh"
 #include "kernels/dispatch.hpp"
 
@@ -317,9 +319,26 @@ void choose(std::int64_t columns, F&& f) {
   else f.template operator()<2>((chunks + 1) / 2);
 }
 
+/// On tensor cores.
+template <class T>
+void attend_fast(const AttendArgs& args, const Stream& stream) {
+  const Parameters<T> p = parameters_of<T>(args.in);
+  attention_mma::choose(p.depth, p.value_depth, [&]<int kDepth, int kChunks>(std::int64_t pieces) {
+    launch(stream,
+           {.grid = {attention_tiles(p.queries), std::min(p.batch_heads, kMostHeads), pieces},
+            .block = attention_mma::kThreads},
+           &attention_mma::attend_mma_kernel<kDepth, kChunks, T>, p, attention_mma::is_wide<T>(args.in),
+           static_cast<T*>(args.out), static_cast<float*>(args.log_sum_exp));
+  });
+}
+
 }  // namespace
 
 void attend(const AttendArgs& args, const Stream& stream) {
+  if (args.order == Order::fast && has_mma(stream)) {
+    if (args.in.dtype == DType::float16) return attend_fast<float16>(args, stream);
+    if (args.in.dtype == DType::bfloat16) return attend_fast<bfloat16>(args, stream);
+  }
   dispatch_any_float("attend", args.in.dtype, [&]<class T>() {
     const Parameters<T> p = parameters_of<T>(args.in);
     choose(p.value_depth, [&]<int kChunks>(std::int64_t pieces) {
