@@ -323,11 +323,11 @@ void choose(std::int64_t columns, F&& f) {
 template <class T>
 void attend_fast(const AttendArgs& args, const Stream& stream) {
   const Parameters<T> p = parameters_of<T>(args.in);
-  attention_mma::choose(p.depth, p.value_depth, [&]<int kDepth, int kChunks>(std::int64_t pieces) {
+  attention_mma::choose(p.depth, [&]<int kDepth>() {
     launch(stream,
-           {.grid = {attention_tiles(p.queries), std::min(p.batch_heads, kMostHeads), pieces},
+           {.grid = {attention_tiles(p.queries), std::min(p.batch_heads, kMostHeads), attention_tiles(p.value_depth)},
             .block = attention_mma::kThreads},
-           &attention_mma::attend_mma_kernel<kDepth, kChunks, T>, p, attention_mma::is_wide<T>(args.in),
+           &attention_mma::attend_mma_kernel<kDepth, T>, p, attention_mma::is_wide<T>(args.in),
            static_cast<T*>(args.out), static_cast<float*>(args.log_sum_exp));
   });
 }

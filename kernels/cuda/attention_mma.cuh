@@ -274,19 +274,19 @@ __device__ __forceinline__ void add_other_values(const Rows<T>& values, std::int
   }
 }
 
-// grid: (tiles of 64 queries; batch · heads, at most kMostHeads; pieces of kChunks · 64 columns of the result)
+// grid: (tiles of 64 queries; batch · heads, at most kMostHeads; pieces of 64 columns of the result)
 // block: kThreads
 // shared: Shared<kDepth>
 // requires: the lists of key tiles by query tiles; depth <= kDepth; `wide`: operands aligned to 16 bytes and depths
 //           multiples of 8
-template <int kDepth, int kChunks, class T>
+template <int kDepth, class T>
 __global__ __launch_bounds__(kThreads) void attend_mma_kernel(Parameters<T> p, bool wide, Global<T> out,
                                                               Global<float> log_sum_exp) {
   auto& memory = shared<Shared<kDepth>>();
   const std::int64_t tile = blockIdx.x;
-  const std::int64_t column0 = std::int64_t{blockIdx.z} * kChunks * kTile;
+  const std::int64_t column0 = std::int64_t{blockIdx.z} * kTile;
   for (std::int64_t bh = blockIdx.y; bh < p.batch_heads; bh += gridDim.y) {
-    float sums[kChunks][kKeyTiles][4] = {};
+    float sums[kKeyTiles][4] = {};
     State state{{-kInfinity<float>, -kInfinity<float>}, {0, 0}};
     __syncthreads();
     load_rows<kDepth, false>(rows_of(p.query, bh, p.queries, p.depth, tile), 0, wide, memory.query);
@@ -301,32 +301,27 @@ __global__ __launch_bounds__(kThreads) void attend_mma_kernel(Parameters<T> p, b
       score<kDepth>(keys, wide, memory, weights);
       finish(p, bh, tile, key_tile, partial, memory.seen, weights);
       add_to_softmax(state, weights, rescale);
-      for_each_constant<kChunks>([&](auto chunk) {
-        const std::int64_t first = column0 + chunk * kTile;
-        __syncthreads();
-        bool found = false;
-        if (partial) found = load_rows<kTile, true>(values, first, wide, memory.other);
-        else load_rows<kTile, false>(values, first, wide, memory.other);
-        found = __syncthreads_or(found) != 0;
-        for (int n = 0; n < kKeyTiles; ++n) {
-          for (int i = 0; i < 4; ++i) sums[chunk][n][i] = rescale[i / 2] * sums[chunk][n][i];
-        }
-        add_values<T>(weights, memory.other, sums[chunk]);
-        if (found) add_other_values(values, first, memory.seen, weights, memory.other, sums[chunk]);
-      });
+      __syncthreads();
+      bool found = false;
+      if (partial) found = load_rows<kTile, true>(values, column0, wide, memory.other);
+      else load_rows<kTile, false>(values, column0, wide, memory.other);
+      found = __syncthreads_or(found) != 0;
+      for (int n = 0; n < kKeyTiles; ++n) {
+        for (int i = 0; i < 4; ++i) sums[n][i] = rescale[i / 2] * sums[n][i];
+      }
+      add_values<T>(weights, memory.other, sums);
+      if (found) add_other_values(values, column0, memory.seen, weights, memory.other, sums);
     });
     for_each_constant<4>([&](auto i) {
       const std::int64_t row = tile * kTile + row_of(i);
       if (row >= p.queries) return;
       const std::int64_t query = bh * p.queries + row;
       const float sum = state.sum[i / 2];
-      for_each_constant<kChunks>([&](auto chunk) {
-        for (int n = 0; n < kKeyTiles; ++n) {
-          const std::int64_t column = column0 + chunk * kTile + n * kMmaColumns + column_of(i);
-          if (column >= p.value_depth) continue;
-          out[query * p.value_depth + column] = narrow<T>(quotient_of(sums[chunk][n][i], sum) + 0.0f);
-        }
-      });
+      for (int n = 0; n < kKeyTiles; ++n) {
+        const std::int64_t column = column0 + n * kMmaColumns + column_of(i);
+        if (column >= p.value_depth) continue;
+        out[query * p.value_depth + column] = narrow<T>(quotient_of(sums[n][i], sum) + 0.0f);
+      }
       if (log_sum_exp != nullptr && lane_in_group() == 0 && i % 2 == 0 && blockIdx.z == 0) {
         log_sum_exp[query] = log_sum_exp_of(state.largest[i / 2], sum);
       }
@@ -334,13 +329,13 @@ __global__ __launch_bounds__(kThreads) void attend_mma_kernel(Parameters<T> p, b
   }
 }
 
-/// Calls f.operator()<kDepth, kChunks>(pieces) for the smallest kernel that holds both depths.
+/// Calls f.operator()<kDepth>() for the smallest kernel that holds the depth. More than 64 columns of the result at a
+/// time do not fit the registers beside the scores.
 template <class F>
-void choose(std::int64_t depth, std::int64_t value_depth, F&& f) {
-  const std::int64_t larger = std::max(depth, value_depth);
-  if (larger <= 64) f.template operator()<64, 1>(std::int64_t{1});
-  else if (larger <= 128) f.template operator()<128, 2>(std::int64_t{1});
-  else f.template operator()<256, 2>((attention_tiles(value_depth) + 1) / 2);
+void choose(std::int64_t depth, F&& f) {
+  if (depth <= 64) f.template operator()<64>();
+  else if (depth <= 128) f.template operator()<128>();
+  else f.template operator()<256>();
 }
 
 /// Whether rows of every operand are whole vectors of eight elements.
