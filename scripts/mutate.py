@@ -9,7 +9,9 @@
 #
 # usage: mutate.py [--count N] [--work DIR] [--jobs J] [--output docs/mutation.md]
 import argparse
+import concurrent.futures
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -19,17 +21,27 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-FAMILIES = ("elementwise", "sparsify", "topk", "spmm", "matmul")
-FILES = {
-    "kernels/reference/elementwise.cpp": "elementwise", "kernels/reference/sparsify.cpp": "sparsify",
-    "kernels/reference/topk.cpp": "topk", "kernels/reference/spmm.cpp": "spmm", "kernels/reference/matmul.cpp": "matmul",
-    "kernels/cpu/elementwise.cpp": "elementwise", "kernels/cpu/sparsify.cpp": "sparsify", "kernels/cpu/prune.cpp": "sparsify",
-    "kernels/cpu/select.cpp": "sparsify", "kernels/cpu/topk.cpp": "topk", "kernels/cpu/spmm.cpp": "spmm",
-    "kernels/cpu/spmm_panel.hpp": "spmm", "kernels/cpu/spmm_plan.cpp": "spmm", "kernels/cpu/matmul.cpp": "matmul",
-    "kernels/cpu/panels.hpp": "matmul", "kernels/cuda/elementwise.cu": "elementwise", "kernels/cuda/sparsify.cu": "sparsify",
-    "kernels/cuda/select.cuh": "sparsify", "kernels/cuda/topk.cu": "topk", "kernels/cuda/spmm.cu": "spmm",
-    "kernels/cuda/matmul.cu": "matmul", "kernels/cuda/primitives.cuh": "topk", "kernels/products.hpp": "spmm",
+# Sources whose name is not their family's: which family's tests look at them.
+FAMILY_OF = {
+    "blas": "matmul", "panels": "matmul", "select": "sparsify", "two_of_four": "prune", "prune_magnitude": "sparsify",
+    "spmm_panel": "spmm", "spmm_plan": "spmm", "products": "spmm", "primitives": "topk", "attention_backward": "attention",
+    "attention_tile": "attention", "bias": "spmm", "each": "formats", "simd": "elementwise",
 }
+FAMILIES = ("elementwise", "sparsify", "prune", "activation", "formats", "topk", "gradient", "spmm", "matmul", "spmv",
+            "spmm_transposed", "sddmm", "softmax", "spgemm", "reduce", "bsr", "embedding", "attention")
+
+
+def kernel_files():
+    """Path -> family of every source that computes something."""
+    files = {}
+    for path in sorted((ROOT / "kernels").rglob("*")):
+        family = FAMILY_OF.get(path.stem, path.stem)
+        if path.suffix in (".cpp", ".hpp", ".cu", ".cuh") and path.parent.name != "contract" and family in FAMILIES:
+            files[str(path.relative_to(ROOT))] = family
+    return files
+
+
+FILES = kernel_files()
 # name, file, the right text, the wrong one. {m} asks whether the fault is on.
 SEEDED = [
     ("a term is dropped", "kernels/reference/spmm.cpp", "e < offsets[i + 1]; ++e", "e < offsets[i + 1] - ({m} ? 1 : 0); ++e"),
@@ -49,14 +61,17 @@ SEEDED = [
     ("a conversion truncates", "kernels/elementwise.hpp", "if constexpr (std::is_same_v<T, float16>) return to_float16(x);",
      "if constexpr (std::is_same_v<T, float16>) return {m} ? to_float16(std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xffffe000u)) : to_float16(x);"),
 ]
+MOST_SECONDS = 600  # of a program of tests
 HEADER = """#pragma once
 #include <bit>
 #include <cstdlib>
 inline const int sparsert_chosen_mutant = std::getenv("SPARSERT_MUTANT") ? std::atoi(std::getenv("SPARSERT_MUTANT")) : -1;
 constexpr bool sparsert_mutant(int k) { return __builtin_is_constant_evaluated() ? false : k == sparsert_chosen_mutant; }
 """
-# Places whose every value gives the same bits: how much is launched, which of two paths is the faster one.
-HEURISTIC = r"blocks_for|per_block - 1|past_cache|kLongRow|is_frequent|return run_spmm<|trace::|by_library|cublas_|cusparse_"
+# Places whose every value gives the same bits: how much is launched, which of two paths is the faster one, where the
+# whole vectors end and the rest begins.
+HEURISTIC = (r"blocks_for|per_block - 1|past_cache|kLongRow|is_frequent|return run_spmm<|trace::|by_library|cublas_|cusparse_|"
+             r"is_aligned|take_largest|\+ (lanes|kLanes|N) <= |{{|prefetch")
 OFF_BY_ONE = {" < ": " <= ", " <= ": " < ", " > ": " >= ", " >= ": " > ", " == ": " != ", " != ": " == "}
 
 
@@ -139,19 +154,39 @@ def instrument(tree, count):
     return chosen
 
 
-def build(tree, jobs, targets):
+# One vector target beside no other: what a mutant is in is what runs, and a kernel is compiled once.
+ONE_TARGET = """
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_options(sparsert_kernels PRIVATE -mavx2 -mfma -mf16c -mbmi -mbmi2 -maes -mpclmul)
+  target_compile_definitions(sparsert_kernels PRIVATE HWY_COMPILE_ONLY_STATIC)
+endif()
+"""
+
+
+def configure(tree):
     (tree / "mutant.hpp").write_text(HEADER, encoding="utf-8")
-    flags = f"-O1 -w -DHWY_COMPILE_ONLY_SCALAR -include {tree / 'mutant.hpp'}"
-    for command in (["cmake", "-S", str(tree), "-B", str(tree / "build"), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=None",
-                     "-DBUILD_SHARED_LIBS=ON", "-DSPARSERT_CUDA=OFF", f"-DCMAKE_CXX_FLAGS={flags}"],
-                    ["cmake", "--build", str(tree / "build"), "--parallel", str(jobs), "--target", *targets]):
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if result.returncode != 0:
-            sys.exit(result.stdout[-6000:])
+    with (tree / "kernels" / "CMakeLists.txt").open("a", encoding="utf-8") as file:
+        file.write(ONE_TARGET)
+    launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
+    run_or_exit(["cmake", "-S", str(tree), "-B", str(tree / "build"), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=None",
+                 "-DBUILD_SHARED_LIBS=ON", "-DSPARSERT_CUDA=OFF",
+                 f"-DCMAKE_CXX_FLAGS=-O1 -w -include {tree / 'mutant.hpp'}", *launcher])
 
 
-def fails(command, mutant, seconds):
+def build(tree, jobs, targets):
+    run_or_exit(["cmake", "--build", str(tree / "build"), "--parallel", str(jobs), "--target", *targets])
+
+
+def run_or_exit(command):
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode != 0:
+        sys.exit(result.stdout[-6000:])
+
+
+def fails(command, mutant, seconds, device=None):
     environment = dict(os.environ, SPARSERT_MUTANT=str(mutant), SPARSERT_BLAS="none")
+    if device:
+        environment["SPARSERT_TEST_DEVICE"] = device
     try:
         result = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -160,16 +195,50 @@ def fails(command, mutant, seconds):
 
 
 def selftest(tree, mutant):
-    return "selftest" if fails([tree / "build" / "tools" / "sparsert-info", "--selftest"], mutant, 120) else ""
+    return "selftest" if fails([tree / "build" / "tools" / "sparsert-info", "--selftest"], mutant, 300) else ""
+
+
+def tests_of(path):
+    """The families whose tests look at a file: magnitude pruning is in sparsify's source, and has tests of its own."""
+    family = FILES[path]
+    return [family, "prune"] if family == "sparsify" else [family]
+
+
+def devices_of(path):
+    """Where a file runs: one backend's, or, of a rule that all of them share, the quickest two."""
+    return {"reference": ["reference"], "cpu": ["cpu"], "cuda": ["simt"]}.get(pathlib.PurePath(path).parent.name, ["cpu", "simt"])
 
 
 def own_tests(tree, mutant, path):
     """The program among the family's own tests that kills a mutant, or nothing."""
-    family = FILES.get(path, "elementwise")
-    for test in [family] + (["prune"] if family == "sparsify" else []):
-        if fails([tree / "build" / "tests" / f"{test}_test"], mutant, 600):
-            return f"{test}_test"
+    for test in tests_of(path):
+        for device in devices_of(path):
+            if fails([tree / "build" / "tests" / f"{test}_test"], mutant, MOST_SECONDS, device):
+                return f"{test}_test"
     return ""
+
+
+def seen_before(state, mutants):
+    """What an earlier run over the same sources killed: number -> by what."""
+    known = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
+    return {mutant[0]: known[key_of(mutant)] for mutant in mutants if key_of(mutant) in known}
+
+
+def key_of(mutant):
+    source = (ROOT / mutant[2]).read_bytes()
+    return hashlib.sha256(repr(mutant[1:]).encode() + source).hexdigest()
+
+
+def judge(kill, mutants, jobs, killers, state):
+    """Asks `kill(mutant)` for every mutant that lives, some at once, and keeps what was found."""
+    living = [mutant for mutant in mutants if not killers.get(mutant[0])]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for done, (mutant, by) in enumerate(zip(living, pool.map(kill, living)), 1):
+            killers[mutant[0]] = by
+            print(f"{done}/{len(living)} {by or 'lives'}: {mutant[1]} {mutant[2]}:{mutant[3]} {mutant[4]}", flush=True)
+            found = {key_of(m): killers[m[0]] for m in mutants if killers.get(m[0])}
+            state.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return [mutant for mutant in mutants if not killers.get(mutant[0])]
 
 
 def report(results, seconds):
@@ -184,8 +253,8 @@ def report(results, seconds):
              f"in {seconds / 60:.0f} minutes.", "", "| seeded fault | place | caught by |", "|---|---|---|"]
     lines += [f"| {text} | `{path}` | {by or '**not caught**'} |" for _, _, path, _, text, by in seeded]
     lines += ["", "| place | mutants | killed |", "|---|---|---|"]
-    for folder in ("kernels/reference", "kernels/cpu", "kernels/cuda", "kernels/products.hpp"):
-        inside = [r for r in generated if r[2].startswith(folder)]
+    for folder in ("kernels/reference", "kernels/cpu", "kernels/cuda", "kernels"):
+        inside = [r for r in generated if str(pathlib.PurePath(r[2]).parent) == folder]
         if inside:
             lines.append(f"| `{folder}` | {len(inside)} | {sum(bool(r[5]) for r in inside)} |")
     lines += ["", "| rule | mutants | killed |", "|---|---|---|"]
@@ -218,20 +287,20 @@ def main():
     if arguments.list:
         print("\n".join(f"{number} {rule} {path}:{line} {text}" for number, rule, path, line, text in mutants))
         return
+    configure(tree)
     build(tree, arguments.jobs, ["sparsert_info"])
     if selftest(tree, -1):
         sys.exit("without a fault the selftest fails")
-    killers = {}
-    for mutant in mutants:
-        killers[mutant[0]] = selftest(tree, mutant[0])
-        print(f"{len(killers)}/{len(mutants)} {killers[mutant[0]] or 'lives'}: {mutant[1]} {mutant[2]}:{mutant[3]}", flush=True)
-    survivors = [mutant for mutant in mutants if not killers[mutant[0]]]
-    if survivors:
-        build(tree, arguments.jobs, [f"{family}_test" for family in (*FAMILIES, "prune")])
-    for mutant in survivors:
-        killers[mutant[0]] = own_tests(tree, mutant[0], mutant[2])
-        print(f"{killers[mutant[0]] or 'SURVIVES'}: {mutant[1]} {mutant[2]}:{mutant[3]} {mutant[4]}", flush=True)
-    results = [(*mutant, killers[mutant[0]]) for mutant in mutants]
+    state = tree / "killed.json"
+    killers = seen_before(state, mutants)
+    living = judge(lambda mutant: selftest(tree, mutant[0]), mutants, arguments.jobs, killers, state)
+    if living:
+        build(tree, arguments.jobs, sorted({f"{test}_test" for mutant in living for test in tests_of(mutant[2])}))
+    for path in sorted({mutant[2] for mutant in living}):
+        if own_tests(tree, -1, path):
+            sys.exit(f"without a fault the tests of {path} fail, or take more than {MOST_SECONDS} s")
+    judge(lambda mutant: own_tests(tree, mutant[0], mutant[2]), mutants, arguments.jobs, killers, state)
+    results = [(*mutant, killers.get(mutant[0], '')) for mutant in mutants]
     text, share = report(results, time.monotonic() - start)
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")
