@@ -184,7 +184,7 @@ def run_or_exit(command):
 
 
 def fails(command, mutant, seconds, device=None):
-    environment = dict(os.environ, SPARSERT_MUTANT=str(mutant), SPARSERT_BLAS="none")
+    environment = dict(os.environ, SPARSERT_MUTANT=str(mutant), SPARSERT_BLAS="none", GTEST_FAIL_FAST="1")
     if device:
         environment["SPARSERT_TEST_DEVICE"] = device
     try:
@@ -296,7 +296,8 @@ def main():
     living = judge(lambda mutant: selftest(tree, mutant[0]), mutants, arguments.jobs, killers, state)
     if living:
         build(tree, arguments.jobs, sorted({f"{test}_test" for mutant in living for test in tests_of(mutant[2])}))
-    for path in sorted({mutant[2] for mutant in living}):
+    # One file of each family and kind of backend stands for the others, whose programs and devices are the same.
+    for path in {(FILES[m[2]], *devices_of(m[2])): m[2] for m in living}.values():
         if own_tests(tree, -1, path):
             sys.exit(f"without a fault the tests of {path} fail, or take more than {MOST_SECONDS} s")
     judge(lambda mutant: own_tests(tree, mutant[0], mutant[2]), mutants, arguments.jobs, killers, state)
