@@ -10,15 +10,17 @@ on the same folds, seeds, batches and learning rates. The ranks are in one proce
 is what they would send over a network. What a rank sends for dense gradients is counted as a ring allreduce does it,
 2 (N - 1) / N of the gradient.
 
-    pip install sparsert numpy scikit-learn
+    pip install sparsert numpy scipy scikit-learn
     python scripts/digits_ranks.py            # --quick: one fold, one seed
 """
 
 import argparse
 import json
 import math
+import sys
 
 import numpy as np
+from scipy.stats import t
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
@@ -105,8 +107,6 @@ def train(images, labels, seed, compressed):
 
 def interval(values):
     """Mean and the half width of its 95 % interval, by Student's t."""
-    from scipy.stats import t
-
     values = np.asarray(values)
     if len(values) < 2:
         return float(values.mean()), 0.0
@@ -119,6 +119,7 @@ def main():
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
+    sp.set_num_threads(1)  # small tensors: threads of one's own cost more than they bring
     digits = load_digits()
     images = (digits.data / 16).astype(np.float32)
     accuracies = {"dense": [], "top-k": []}
@@ -129,6 +130,7 @@ def main():
         for fold, (train_rows, test_rows) in enumerate(folds.split(images, digits.target)):
             if arguments.quick and fold > 0:
                 break
+            print(f"seed {seed}, fold {fold}", file=sys.stderr, flush=True)
             for name in accuracies:
                 layers, sent[name] = train(images[train_rows], digits.target[train_rows], seed, name == "top-k")
                 guess = forward(layers, images[test_rows])[-1].argmax(axis=1)

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdint>
+#include <limits>
 
 #include "device/parallel.hpp"
 #include "kernels/contract/gradient.hpp"
@@ -27,18 +29,21 @@ constexpr std::int64_t kSample = 1 << 15;
 constexpr std::int64_t kBurst = 16;
 constexpr double kDeviations = 4.0;
 
-/// Sums of a tile; how many are not finite. Those keep their residual.
+/// Sums of a tile; how many are not finite. Those keep their residual. A sum that is finite had finite parts, and its
+/// exponent tells: compilers vectorize a comparison of integers, not one of floats that might trap.
 template <class T, class A>
-std::int64_t add_tile(const T* grad, A* residual, std::int64_t n) {
-  std::int64_t skipped = 0;
+std::int64_t add_tile(const T* __restrict grad, A* __restrict residual, std::int64_t n) {
+  using K = MagnitudeKey<A>;
+  constexpr K kExponent = std::bit_cast<K>(std::numeric_limits<A>::infinity());
+  K skipped = 0;
   for (std::int64_t i = 0; i < n; ++i) {
-    const A moved = widen(grad[i]);
-    const A sum = residual[i] + moved;
-    const bool finite = is_finite(sum) && is_finite(moved);
-    residual[i] = finite ? sum : residual[i];
-    skipped += finite ? 0 : 1;
+    const K sum = std::bit_cast<K>(residual[i] + static_cast<A>(widen(grad[i])));
+    const K old = std::bit_cast<K>(residual[i]);
+    const K bad = (sum & kExponent) == kExponent ? K{1} : K{0};
+    residual[i] = std::bit_cast<A>(static_cast<K>(bad != 0 ? old : sum));
+    skipped += bad;
   }
-  return skipped;
+  return static_cast<std::int64_t>(skipped);
 }
 
 /// The arrays of a step, typed.

@@ -26,7 +26,6 @@ static_assert(sizeof(Envelope) == 32);
 
 /// How long each of the two rounds waits for a rank that says nothing: both together stay below two seconds.
 constexpr std::chrono::milliseconds kRound{850};
-constexpr std::size_t kPhases = 4;
 
 Phase phase_of_kind(Kind kind) { return static_cast<Phase>(std::min(kind, Kind::commit)); }
 

@@ -17,6 +17,8 @@ namespace sparsert::dist {
 /// Kinds of messages; the first five are the phases.
 enum class Kind : std::uint8_t { fingerprint, counts, payload, reduced, commit, second_commit };
 
+inline constexpr std::size_t kBodies = static_cast<std::size_t>(Kind::commit);  ///< kinds that come before it
+
 /// Something is known to be wrong: on to the agreement.
 struct Stop {};
 
@@ -48,8 +50,8 @@ class Exchange {
   struct Peer {
     std::uint64_t next = 0;  // number of its next message
     Kind at = Kind::fingerprint;
-    std::vector<Message> bodies = std::vector<Message>(4);
-    std::vector<bool> whole = std::vector<bool>(4);
+    std::vector<Message> bodies = std::vector<Message>(kBodies);
+    std::vector<bool> whole = std::vector<bool>(kBodies);
     std::uint64_t sent = 0;
     bool told_all = false;  // its second commit is here
   };
