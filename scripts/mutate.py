@@ -199,9 +199,9 @@ def selftest(tree, mutant):
 
 
 def tests_of(path):
-    """The families whose tests look at a file: magnitude pruning is in sparsify's source, and has tests of its own."""
+    """The programs whose tests look at a file: some families' sources have tests in another one too."""
     family = FILES[path]
-    return [family, "prune"] if family == "sparsify" else [family]
+    return [family, *{"sparsify": ["prune"], "elementwise": ["cast"]}.get(family, [])]
 
 
 def devices_of(path):
