@@ -1,8 +1,9 @@
 // kernels/cpu/bsr.cpp — block-sparse times dense, with Highway and TBB.
 //
 // The rows of a block share every row of B that they meet: four rows of A by two vectors of columns keep eight sums in
-// registers, and each load of B serves four multiplications. That, and not the loads, is what bounds it. B is packed
-// into panels two vectors wide; a panel meets all rows of blocks before the next one is packed.
+// registers, and each load of B serves four multiplications. That, and not the loads, is what bounds it. Lower blocks
+// take more columns, so that there are eight sums all the same. B is packed into panels; a panel meets all rows of
+// blocks before the next one is packed.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/bsr.cpp"
 #include <hwy/foreach_target.h>
@@ -22,18 +23,19 @@
 #define SPARSERT_KERNELS_CPU_BSR_CPP
 namespace sparsert::backend::cpu {
 
-/// What the tasks of one product share. Panels are kBlockVectors vectors wide, (k x width) each.
+/// What the tasks of one product share. Panels are `vectors` vectors wide, (k x width) each.
 template <class T>
 struct BlockProduct {
   BsrView a;
   int64_t n;
   const T* b;
   bool column_major;
+  int vectors;  // 2, 4 or 8
   Output<T> out;
 };
 
-inline constexpr int kBlockVectors = 2;
-inline constexpr int kBlockRows = 4;  // of A, in registers
+inline constexpr int kMostRows = 4;  // of A, in registers
+inline constexpr int kMostVectors = 8;
 
 }  // namespace sparsert::backend::cpu
 #endif  // once
@@ -41,78 +43,108 @@ inline constexpr int kBlockRows = 4;  // of A, in registers
 HWY_BEFORE_NAMESPACE();
 namespace sparsert::backend::cpu::HWY_NAMESPACE {
 
-/// Rows [row, row + kRows) of a row of blocks, within the block, times one panel; sums go to `sums`.
-template <int kRows, class T, class I>
-HWY_INLINE void block_rows(const BsrView& a, int64_t block_row, int64_t row, const Compute<T>* HWY_RESTRICT panel,
-                           Compute<T>* HWY_RESTRICT sums) {
+/// Where the kernel stands within a row of blocks: sums of the piece that is under way.
+template <class A, int kRows, int kVectors>
+struct Piece {
+  using D = hn::ScalableTag<A>;
+  using V = hn::Vec<D>;
+  static constexpr int kLanes = hn::MaxLanes(D());
+  static constexpr int kWidth = kVectors * kLanes;
+
+  /// sums += value(r, i) * x(i) for `kSteps` columns of a block; its rows are `stride` values apart.
+  template <int kSteps, class T>
+  HWY_INLINE void multiply(const T* HWY_RESTRICT value, int64_t stride, const A* HWY_RESTRICT x) {
+    const D d;
+#pragma GCC unroll 4
+    for (int i = 0; i < kSteps; ++i) {
+      V row[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) row[v] = hn::Load(d, x + i * kWidth + v * kLanes);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) {
+        const V w = hn::Set(d, widen(value[r * stride + i]));
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[r][v] = fused_multiply_add(w, row[v], sums[r][v]);
+      }
+    }
+  }
+
+  /// totals += sums; the next piece begins.
+  HWY_INLINE void finish(A* HWY_RESTRICT totals) {
+    const D d;
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        A* const total = totals + r * kWidth + v * kLanes;
+        hn::Store(hn::Add(hn::Load(d, total), sums[r][v]), d, total);
+        sums[r][v] = hn::Zero(d);
+      }
+    }
+  }
+
+  V sums[kRows][kVectors];
+};
+
+/// Rows [row, row + kRows) of a row of blocks, within the block, times one panel; sums go to `totals`. With kSteps 4
+/// the blocks are a multiple of four columns wide.
+template <int kRows, int kVectors, int kSteps, class T, class I>
+HWY_NOINLINE void block_rows(const BsrView& a, int64_t block_row, int64_t row, const Compute<T>* HWY_RESTRICT panel,
+                             Compute<T>* HWY_RESTRICT totals) {
   using A = Compute<T>;
-  const hn::ScalableTag<A> d;
-  using V = hn::Vec<decltype(d)>;
-  constexpr int kLanes = hn::MaxLanes(d);
-  constexpr int kWidth = kBlockVectors * kLanes;
+  constexpr int kWidth = Piece<A, kRows, kVectors>::kWidth;
   const auto* offsets = static_cast<const I*>(a.row_offsets);
   const auto* columns = static_cast<const I*>(a.columns);
-  const auto* values = static_cast<const T*>(a.values) + row * a.c;
+  const auto* value = static_cast<const T*>(a.values) + offsets[block_row] * a.r * a.c + row * a.c;
   const int64_t size = a.r * a.c;
-  V piece[kRows][kBlockVectors];
-  V total[kRows][kBlockVectors];
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kBlockVectors; ++v) piece[r][v] = total[r][v] = hn::Zero(d);
+  const int64_t c = a.c;
+  for (int i = 0; i < kRows * kWidth; ++i) totals[i] = A{0};
+  Piece<A, kRows, kVectors> piece;
+  for (auto& sums : piece.sums) {
+    for (auto& sum : sums) sum = hn::Zero(hn::ScalableTag<A>());
   }
   int64_t piece_end = kPiece;
-  for (int64_t block = offsets[block_row]; block < offsets[block_row + 1]; ++block) {
-    int64_t p = static_cast<int64_t>(columns[block]) * a.c;
-    const int64_t end = HWY_MIN(p + a.c, a.cols);  // what lies behind is padding
-    const T* value = values + block * size;
-    while (p < end) {
-      if (p >= piece_end) {
-#pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r) {
-          for (int v = 0; v < kBlockVectors; ++v) {
-            total[r][v] = hn::Add(total[r][v], piece[r][v]);
-            piece[r][v] = hn::Zero(d);
-          }
-        }
-        piece_end = (p / kPiece + 1) * kPiece;
+  const int64_t last = offsets[block_row + 1];
+  for (int64_t block = offsets[block_row]; block < last; ++block, value += size) {
+    const int64_t p0 = static_cast<int64_t>(columns[block]) * c;
+    if (p0 >= piece_end) {
+      piece.finish(totals);
+      piece_end = (p0 / kPiece + 1) * kPiece;
+    }
+    const A* const x = panel + p0 * kWidth;
+    if (p0 + c <= HWY_MIN(piece_end, a.cols)) {
+      for (int64_t i = 0; i < c; i += kSteps) piece.template multiply<kSteps>(value + i, c, x + i * kWidth);
+      continue;
+    }
+    const int64_t inside = HWY_MIN(c, a.cols - p0);  // what lies behind is padding
+    for (int64_t i = 0; i < inside; ++i) {
+      if (p0 + i >= piece_end) {
+        piece.finish(totals);
+        piece_end += kPiece;
       }
-      const A* x = panel + p * kWidth;
-      for (const int64_t stop = HWY_MIN(end, piece_end); p < stop; ++p, ++value, x += kWidth) {
-        const V x0 = hn::Load(d, x);
-        const V x1 = hn::Load(d, x + kLanes);
-#pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r) {
-          const V w = hn::Set(d, widen(value[r * a.c]));
-          piece[r][0] = fused_multiply_add(w, x0, piece[r][0]);
-          piece[r][1] = fused_multiply_add(w, x1, piece[r][1]);
-        }
-      }
+      piece.template multiply<1>(value + i, c, x + i * kWidth);
     }
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kBlockVectors; ++v) {
-      hn::Store(hn::Add(total[r][v], piece[r][v]), d, sums + r * kWidth + v * kLanes);
-    }
-  }
+  piece.finish(totals);
 }
 
 /// Rows of blocks [begin, end) times one panel that begins at column j0.
-template <class T, class I>
+template <int kVectors, int kSteps, class T, class I>
 void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, const Compute<T>* panel) {
   using A = Compute<T>;
-  constexpr int kWidth = kBlockVectors * static_cast<int>(hn::MaxLanes(hn::ScalableTag<A>()));
-  HWY_ALIGN A sums[kBlockRows * kWidth];
+  constexpr int kWidth = kVectors * static_cast<int>(hn::MaxLanes(hn::ScalableTag<A>()));
+  constexpr int kRows = 8 / kVectors;
+  HWY_ALIGN A sums[kRows * kWidth];
   const int64_t used = HWY_MIN(int64_t{kWidth}, p.n - j0);
   for (int64_t block_row = begin; block_row < end; ++block_row) {
     const int64_t rows = HWY_MIN(p.a.r, p.a.rows - block_row * p.a.r);
     for (int64_t row = 0; row < rows;) {
-      const int64_t count = HWY_MIN(rows - row, int64_t{kBlockRows});
-      switch (count) {
-        case 4: block_rows<4, T, I>(p.a, block_row, row, panel, sums); break;
-        case 3: block_rows<3, T, I>(p.a, block_row, row, panel, sums); break;
-        case 2: block_rows<2, T, I>(p.a, block_row, row, panel, sums); break;
-        default: block_rows<1, T, I>(p.a, block_row, row, panel, sums); break;
+      int64_t count = kRows;
+      if (rows - row >= kRows) {
+        block_rows<kRows, kVectors, kSteps, T, I>(p.a, block_row, row, panel, sums);
+      } else {
+        count = 1;
+        block_rows<1, kVectors, kSteps, T, I>(p.a, block_row, row, panel, sums);
       }
       store_tile(p.out, block_row * p.a.r + row, count, j0, used, sums, kWidth);
       row += count;
@@ -120,22 +152,38 @@ void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t
   }
 }
 
+template <int kVectors, class T>
+void multiply_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, const Compute<T>* panel) {
+  const bool narrow = p.a.index == DType::int32;
+  if (std::is_same_v<T, Compute<T>> && p.a.c % 4 == 0) {
+    constexpr int kSteps = std::is_same_v<T, Compute<T>> ? 4 : 1;
+    if (narrow) rows_of_panel<kVectors, kSteps, T, std::int32_t>(p, begin, end, j0, panel);
+    else rows_of_panel<kVectors, kSteps, T, std::int64_t>(p, begin, end, j0, panel);
+  } else {
+    if (narrow) rows_of_panel<kVectors, 1, T, std::int32_t>(p, begin, end, j0, panel);
+    else rows_of_panel<kVectors, 1, T, std::int64_t>(p, begin, end, j0, panel);
+  }
+}
+
 template <class T>
 void multiply_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, const Compute<T>* panel) {
-  if (p.a.index == DType::int32) rows_of_panel<T, std::int32_t>(p, begin, end, j0, panel);
-  else rows_of_panel<T, std::int64_t>(p, begin, end, j0, panel);
+  switch (p.vectors) {
+    case 2: multiply_panel<2>(p, begin, end, j0, panel); break;
+    case 4: multiply_panel<4>(p, begin, end, j0, panel); break;
+    default: multiply_panel<8>(p, begin, end, j0, panel); break;
+  }
 }
 
 /// Rows [begin, end) of the panel that begins at column j0.
 template <class T>
 void pack_rows(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, Compute<T>* panel) {
-  constexpr int64_t kWidth = kBlockVectors * static_cast<int64_t>(hn::MaxLanes(hn::ScalableTag<Compute<T>>()));
-  pack_panel(p.b, p.a.cols, p.n, p.column_major, begin, end - begin, j0, HWY_MIN(kWidth, p.n - j0), kWidth,
-             panel + begin * kWidth);
+  const int64_t width = p.vectors * static_cast<int64_t>(hn::MaxLanes(hn::ScalableTag<Compute<T>>()));
+  pack_panel(p.b, p.a.cols, p.n, p.column_major, begin, end - begin, j0, HWY_MIN(width, p.n - j0), width,
+             panel + begin * width);
 }
 
-int64_t width_f32() { return kBlockVectors * static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>())); }
-int64_t width_f64() { return kBlockVectors * static_cast<int64_t>(hn::Lanes(hn::ScalableTag<double>())); }
+int64_t block_lanes_f32() { return static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>())); }
+int64_t block_lanes_f64() { return static_cast<int64_t>(hn::Lanes(hn::ScalableTag<double>())); }
 
 // Highway's tables hold plain functions: one for each storage type.
 #define SPARSERT_BSR_OF(suffix, T)                                                                                    \
@@ -166,8 +214,8 @@ HWY_EXPORT(multiply_f16);
 HWY_EXPORT(multiply_bf16);
 HWY_EXPORT(multiply_f32);
 HWY_EXPORT(multiply_f64);
-HWY_EXPORT(width_f32);
-HWY_EXPORT(width_f64);
+HWY_EXPORT(block_lanes_f32);
+HWY_EXPORT(block_lanes_f64);
 
 template <class T>
 auto pack() {
@@ -185,15 +233,25 @@ auto multiply() {
   else return HWY_DYNAMIC_DISPATCH(multiply_f64);
 }
 
+/// Vectors of columns that leave eight sums to the rows of a block, and no more than there are columns for.
+int vectors_for(int64_t r, int64_t n, int64_t lanes) {
+  int vectors = r >= kMostRows ? 2 : r >= 2 ? 4 : kMostVectors;
+  while (vectors > 2 && vectors / 2 * lanes >= n) vectors /= 2;
+  return vectors;
+}
+
 template <class T>
 void run(const BsrSpmmArgs& args, const Stream& stream) {
   using A = Compute<T>;
   const BsrView& a = args.a;
   if (a.rows == 0 || args.n == 0) return;
+  const int64_t lanes =
+      std::is_same_v<A, float> ? HWY_DYNAMIC_DISPATCH(block_lanes_f32)() : HWY_DYNAMIC_DISPATCH(block_lanes_f64)();
   const BlockProduct<T> p{a,
                           args.n,
                           static_cast<const T*>(args.b),
                           args.column_major,
+                          vectors_for(a.r, args.n, lanes),
                           {static_cast<T*>(args.c),
                            args.column_major ? 1 : args.n,
                            args.column_major ? a.rows : 1,
@@ -210,8 +268,7 @@ void run(const BsrSpmmArgs& args, const Stream& stream) {
     q.a.row_offsets = none.data();
     q.a.cols = 0;
   }
-  const int64_t width =
-      std::is_same_v<A, float> ? HWY_DYNAMIC_DISPATCH(width_f32)() : HWY_DYNAMIC_DISPATCH(width_f64)();
+  const int64_t width = p.vectors * lanes;
   const int64_t tiles = (args.n + width - 1) / width;
   const int64_t panel_size = std::max<int64_t>(1, q.a.cols) * width;
   const auto pack_rows = pack<T>();
