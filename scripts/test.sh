@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # scripts/test.sh — installs what is missing, builds, and runs every test.
-# With `quick` only the main build is tested; without it also the CUDA build, the readers of files under sanitizers (with
-# clang) and clang-tidy; `slow` adds everything else under sanitizers and the long campaigns.
+# With `quick` only the main build is tested; without it also the CUDA build; `slow` adds sanitizers, clang, clang-tidy
+# and the long campaigns.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
@@ -33,21 +33,15 @@ if [ "$mode" != quick ]; then
   fi
 fi
 
-if [ "$mode" != quick ]; then
-  step "clang: the readers of files and the fuzz targets under AddressSanitizer and UndefinedBehaviorSanitizer"
-  build fuzz -- files_programs
-  run_ctest fuzz --label-regex files --label-exclude "$sanitized" --exclude-regex 'NOT_BUILT|^sweep$' --quiet
-  step "clang-tidy"
-  bash scripts/tidy.sh build/fuzz
-fi
-
 if [ "$mode" = slow ]; then
-  step "everything under AddressSanitizer and UndefinedBehaviorSanitizer"
+  step "clang: AddressSanitizer, UndefinedBehaviorSanitizer and the fuzz targets"
   build fuzz
   run_ctest fuzz --label-exclude "$sanitized" --quiet
   step "ThreadSanitizer"
   build tsan -- test_programs
   run_ctest tsan --label-regex 'op|unit' --label-exclude "$sanitized" --exclude-regex 'verify|^info$|NOT_BUILT' --quiet
+  step "clang-tidy"
+  bash scripts/tidy.sh build/fuzz
 fi
 
 step "the main build"
