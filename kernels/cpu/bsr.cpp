@@ -154,15 +154,14 @@ void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t
 
 template <int kVectors, class T>
 void multiply_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, const Compute<T>* panel) {
-  const bool narrow = p.a.index == DType::int32;
-  if (std::is_same_v<T, Compute<T>> && p.a.c % 4 == 0) {
-    constexpr int kSteps = std::is_same_v<T, Compute<T>> ? 4 : 1;
-    if (narrow) rows_of_panel<kVectors, kSteps, T, std::int32_t>(p, begin, end, j0, panel);
+  const auto multiply = [&]<int kSteps>() {
+    if (p.a.index == DType::int32) rows_of_panel<kVectors, kSteps, T, std::int32_t>(p, begin, end, j0, panel);
     else rows_of_panel<kVectors, kSteps, T, std::int64_t>(p, begin, end, j0, panel);
-  } else {
-    if (narrow) rows_of_panel<kVectors, 1, T, std::int32_t>(p, begin, end, j0, panel);
-    else rows_of_panel<kVectors, 1, T, std::int64_t>(p, begin, end, j0, panel);
+  };
+  if constexpr (std::is_same_v<T, Compute<T>>) {
+    if (p.a.c % 4 == 0) return multiply.template operator()<4>();
   }
+  multiply.template operator()<1>();
 }
 
 template <class T>

@@ -10,17 +10,8 @@
 namespace sparsert::test {
 namespace {
 
-/// Adds scenarios of one size, dtype and index type.
-struct Adder {
-  std::vector<Scenario>& all;
+struct Adder : ScenarioAdder {
   Size size;
-  DType dtype;
-  DType index;
-
-  void add(const char* op, std::function<Prepared(const Device&)> prepare, const char* how = "") const {
-    const std::string suffix = " " + std::string(to_string(dtype)) + " " + std::string(to_string(index));
-    all.push_back({op, std::string(op) + suffix + how, std::move(prepare)});
-  }
 
   /// An operation on one sparse matrix; `compute` takes it.
   template <class Compute>
@@ -190,7 +181,7 @@ void add_rows(const Adder& to) {
 }  // namespace
 
 void add_linalg_scenarios(std::vector<Scenario>& all, Size size, DType dtype, DType index) {
-  const Adder to{all, size, dtype, index};
+  const Adder to{{all, dtype, index}, size};
   add_formats(to);
   add_products(to);
   add_rows(to);

@@ -66,6 +66,18 @@ Prepared prepared(std::vector<Tensor> inputs, Compute compute) {
           }};
 }
 
+/// Adds scenarios of one dtype and index type.
+struct ScenarioAdder {
+  std::vector<Scenario>& all;
+  DType dtype;
+  DType index;
+
+  void add(const char* op, std::function<Prepared(const Device&)> prepare, const char* how = "") const {
+    const std::string suffix = " " + std::string(to_string(dtype)) + " " + std::string(to_string(index));
+    all.push_back({op, std::string(op) + suffix + how, std::move(prepare)});
+  }
+};
+
 /// Formats, linear algebra and reductions.
 void add_linalg_scenarios(std::vector<Scenario>& all, Size size, DType dtype, DType index);
 

@@ -10,16 +10,7 @@ namespace {
 using equivalence::make_values;
 using equivalence::Values;
 
-struct Adder {
-  std::vector<Scenario>& all;
-  DType dtype;
-  DType index;
-
-  void add(const char* op, std::function<Prepared(const Device&)> prepare, const char* how = "") const {
-    const std::string suffix = " " + std::string(to_string(dtype)) + " " + std::string(to_string(index));
-    all.push_back({op, std::string(op) + suffix + how, std::move(prepare)});
-  }
-
+struct Adder : ScenarioAdder {
   /// An operation on one matrix; `compute` takes it.
   template <class Compute>
   void add_unary(const char* op, Compute compute, const char* how = "") const {
@@ -196,7 +187,7 @@ void add_attention(const Adder& to) {
 }  // namespace
 
 void add_training_scenarios(std::vector<Scenario>& all, DType dtype, DType index) {
-  const Adder to{all, dtype, index};
+  const Adder to{{all, dtype, index}};
   add_pruning(to);
   add_activations(to);
   add_gradients(to);

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -31,6 +33,33 @@ class MemoryFile {
  private:
   int fd_;
   std::string path_;
+};
+
+/// A folder for as long as the process runs.
+class Folder {
+ public:
+  Folder() {
+    std::string name =
+        std::filesystem::exists("/dev/shm") ? "/dev/shm/sparsert-fuzz-XXXXXX" : "/tmp/sparsert-fuzz-XXXXXX";
+    if (mkdtemp(name.data()) == nullptr) std::abort();
+    path_ = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Writes the file `name` anew; its path.
+  std::string set(const char* name, const std::uint8_t* data, std::size_t size) const {
+    std::ofstream file(path_ / name, std::ios::binary | std::ios::trunc);
+    file.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
+    return path_ / name;
+  }
+
+ private:
+  std::filesystem::path path_;
 };
 
 /// True for content of a format with a magic number in front, which another target looks after.

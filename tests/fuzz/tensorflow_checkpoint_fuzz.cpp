@@ -2,10 +2,7 @@
 //
 // The input is the index; its shard is a file of a few hundred bytes that all inputs share. The mutator writes the CRC
 // of every block again, so that the search goes on behind them.
-#include <stdlib.h>
-
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 
 #include "tests/fuzz/protobuf.hpp"
@@ -67,29 +64,13 @@ void sum_up(std::uint8_t* data, std::size_t size) {
   if (sum_block(data, size, at, block, bytes)) sum_block(data, size, at, index, index_bytes);
 }
 
-/// The checkpoint's folder, for as long as the process runs.
-class Folder {
+/// The checkpoint's folder.
+class CheckpointFolder : public sparsert::fuzz::Folder {
  public:
-  Folder() {
-    std::string name =
-        std::filesystem::exists("/dev/shm") ? "/dev/shm/sparsert-fuzz-XXXXXX" : "/tmp/sparsert-fuzz-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) std::abort();
-    path_ = name;
-    std::ofstream shard(path_ / "c.data-00000-of-00001", std::ios::binary);
+  CheckpointFolder() {
+    std::ofstream shard(path() / "c.data-00000-of-00001", std::ios::binary);
     for (int i = 0; i < 1024; ++i) shard.put('\1');
   }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string set(const std::uint8_t* data, std::size_t size) {
-    std::ofstream index(path_ / "c.index", std::ios::binary | std::ios::trunc);
-    index.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
-    return path_ / "c.index";
-  }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace
@@ -108,7 +89,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < kFooter || sparsert::fuzz::is_of_another_format(data, size)) return -1;
-  static Folder folder;
-  sparsert::fuzz::read_all(folder.set(data, size));
+  static CheckpointFolder folder;
+  sparsert::fuzz::read_all(folder.set("c.index", data, size));
   return 0;
 }
