@@ -8,6 +8,7 @@
 
 #include "bench/data.hpp"
 #include "bench/suite.hpp"
+#include "sparsert/linalg.hpp"
 #include "sparsert/ops.hpp"
 
 namespace sparsert::bench {
@@ -141,6 +142,10 @@ Trial prepare_sparse(const Context& context, const Size& size, double zeros, boo
   if (transposed) {
     trial.contenders.push_back(ours("plan", data, [data] { linear(data->b, *data->plan, {.out = &data->out}); }));
     trial.contenders.push_back(ours("no plan", data, [data] { linear(data->b, data->a, {.out = &data->out}); }));
+  } else if (size.n == 1) {
+    const Tensor x = data->b.reshape({size.k});
+    trial.contenders.push_back(ours("plan", data, [data, x] { data->out = spmv(*data->plan, x); }));
+    trial.contenders.push_back(ours("no plan", data, [data, x] { data->out = spmv(data->a, x); }));
   } else {
     trial.contenders.push_back(ours("plan", data, [data] { spmm(*data->plan, data->b, {.out = &data->out}); }));
     trial.contenders.push_back(ours("no plan", data, [data] { spmm(data->a, data->b, {.out = &data->out}); }));
@@ -190,15 +195,17 @@ void add_dense(std::vector<Case>& cases, const std::string& op, const Size& size
 
 void add_product_cases(std::vector<Case>& cases) {
   for (const std::int64_t n : {1, 16, 128}) {
-    for (const int zeros : {50, 70, 80, 90, 95, 98}) add_sparse(cases, "spmm", {1024, 1024, n}, zeros, false);
+    for (const int zeros : {50, 70, 80, 90, 95, 98}) {
+      add_sparse(cases, n == 1 ? "spmv" : "spmm", {1024, 1024, n}, zeros, false);
+    }
   }
   for (const int zeros : {70, 90, 95}) {
     add_sparse(cases, "spmm", {512, 512, 128}, zeros, zeros == 90);
     add_sparse(cases, "spmm", {768, 3072, 128}, zeros, false);
     add_sparse(cases, "spmm", {4096, 4096, 128}, zeros, false);
-    add_sparse(cases, "spmm", {4096, 4096, 1}, zeros, false);
+    add_sparse(cases, "spmv", {4096, 4096, 1}, zeros, false);
   }
-  add_sparse(cases, "spmm", {128, 128, 1}, 90, true);
+  add_sparse(cases, "spmv", {128, 128, 1}, 90, true);
   for (const int zeros : {70, 90, 95}) add_sparse(cases, "linear", {1024, 1024, 256}, zeros, false);
   add_sparse(cases, "linear", {128, 128, 32}, 90, true);
   for (const std::int64_t size : {128, 512, 1024}) add_dense(cases, "matmul", {size, size, size}, size == 128);

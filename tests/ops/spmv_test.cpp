@@ -1,4 +1,6 @@
 // tests/ops/spmv_test.cpp — sparse times a vector, to the bit on every device.
+#include <bit>
+
 #include "sparsert/linalg.hpp"
 #include "tests/ops/product_support.hpp"
 
@@ -35,6 +37,8 @@ TEST(Spmv, ShapesPatternsAndValues) {
     check("one full column", [](auto, auto p) { return p == 700; });
     check("banded", [](auto i, auto p) { return std::abs(i * 15 - p) < 20; });
     check("ends of pieces", [](auto, auto p) { return p % kPiece == kPiece - 1 || p % kPiece == 0; });
+    check("further apart than a window moves", [](auto, auto p) { return p < 40 || p == 400 || p == 1099; });
+    check("one entry where others have many", [](auto i, auto p) { return i % 8 == 3 ? p == 511 : p % 2 == 0; });
     check("rows of all lengths", [](auto i, auto p) { return p < i * i; });
   }
 }
@@ -71,6 +75,17 @@ TEST(Spmv, NothingLeaksFromWhereNoEntryIs) {
     for (std::size_t p = 1; p < 300; p += 3) x[p] = static_cast<float>(p);
     for (const float y : to_vector<float>(spmv(Plan(a.on(device), 1), Tensor::from(x, {300}, device)))) {
       EXPECT_TRUE(std::isfinite(y));
+    }
+  }
+}
+
+TEST(Spmv, ZerosThatUnderflowLeaveNoSign) {
+  for (const Device& device : devices_under_test()) {
+    auto a = matrix_of<float>(40, 64, Values::normal, [](auto i, auto p) { return (i + p) % 3 != 0; });
+    std::fill(a.values.begin(), a.values.end(), -0x1p-100F);
+    const std::vector<float> x(64, 0x1p-100F);
+    for (const float y : to_vector<float>(spmv(Plan(a.on(device), 1), Tensor::from(x, {64}, device)))) {
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(y), 0U);
     }
   }
 }
