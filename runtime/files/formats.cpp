@@ -1,6 +1,7 @@
 // runtime/files/formats.cpp — the table of formats, and choosing one by content.
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -42,13 +43,15 @@ constexpr std::array kFormats{
 
 struct Magic {
   std::string_view bytes;
+  std::uint64_t offset;
   const char* what;
 };
 
 // Containers told apart so that the error says what a file is that no reader takes.
-constexpr std::array<Magic, 2> kNotRead{{
-    {{"PK\x03\x04", 4}, "a zip archive of no model"},
-    {{"\x80", 1}, "a pickle, but none of PyTorch"},
+constexpr std::array<Magic, 3> kNotRead{{
+    {{"PK\x03\x04", 4}, 0, "a zip archive of no model"},
+    {{"\x80", 1}, 0, "a pickle, but none of PyTorch"},
+    {{"ustar", 5}, 257, "a tar archive, as PyTorch wrote them up to 0.1.9"},
 }};
 
 }  // namespace
@@ -89,7 +92,7 @@ std::unique_ptr<Reader> open_source(const Source& source) {
     return reader;
   }
   for (const Magic& magic : kNotRead) {
-    if (begins_with(source.bytes, magic.bytes))
+    if (begins_with(source.bytes, magic.bytes, magic.offset))
       throw FileError(std::string("is ") + magic.what + ", which is not read");
   }
   // A short header whose '{' is missing: the reader says best what is wrong.

@@ -30,7 +30,7 @@ std::vector<Format> formats() {
       {"checkpoint",
        {{"checkpoint.index", "checkpoint.data-00000-of-00001"}, {"snappy.index", "snappy.data-00000-of-00001"}}},
       {"tflite", {{"sparse.tflite", ""}, {"int8.tflite", ""}, {"float16.tflite", ""}}},
-      {"hdf5", {{"h5py.h5", ""}, {"latest.h5", ""}, {"old_keras.h5", ""}}},
+      {"hdf5", {{"h5py.h5", ""}, {"latest.h5", ""}, {"old_keras.h5", ""}, {"chunks.h5", ""}}},
       {"keras", {{"model.keras", ""}}},
       {"torch", {{"../checkpoints/views.pt", ""}, {"../checkpoints/sparse.pt", ""}, {"../checkpoints/script.pt", ""}}},
       {"torch_legacy",

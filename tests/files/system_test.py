@@ -1,6 +1,7 @@
 # tests/files/system_test.py — what the command does to the machine when models are hostile: system calls and memory.
 #
-# usage: pytest; SPARSERT_COMMAND names the command. What strace shows is compared with a run on a harmless model.
+# usage: pytest; SPARSERT_COMMAND names the command, SPARSERT_MALFORMED the test programs of malformed files, with colons
+# between them. What strace shows is compared with a run on a harmless model.
 import json
 import os
 import pathlib
@@ -129,13 +130,22 @@ def bombs(folder):
     torch_file(folder / "empty.pt", b"(" + b"}" * 5_000_000 + b"t")
 
 
+def limits():
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+
+
+@pytest.mark.parametrize("program", [p for p in os.environ.get("SPARSERT_MALFORMED", "").split(":") if p])
+def test_malformed_files_stay_in_bounds(program):
+    """All files of one program in one child: stricter than a child for each."""
+    done = subprocess.run([program, "--gtest_filter=Malformed*.Each*GivesItsError"], capture_output=True, text=True,
+                          preexec_fn=limits, timeout=300)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    assert "[  PASSED  ]" in done.stdout and "PASSED  ] 0 tests" not in done.stdout, done.stdout
+
+
 def test_bombs_stay_in_bounds(tmp_path):
     bombs(tmp_path)
-
-    def limits():
-        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-        resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
-
     for path in sorted(tmp_path.iterdir()):
         done = subprocess.run([COMMAND, "inspect", "--no-density", path], capture_output=True, text=True, preexec_fn=limits, timeout=300)
         assert done.returncode in (0, 1), f"{path.name}: {done.returncode} {done.stderr}"

@@ -314,6 +314,18 @@ void legacy_cases(Cases& cases) {
   }
 }
 
+/// The header of an empty member, as the first releases of PyTorch wrote theirs.
+std::string tar_header(const std::string& name) {
+  std::string header(512, '\0');
+  header.replace(0, name.size(), name);
+  header.replace(100, 7, "0000644");
+  header.replace(124, 11, "00000000000");
+  header[156] = '0';
+  header.replace(257, 5, "ustar");
+  header.replace(263, 2, "00");
+  return header;
+}
+
 Cases all_cases() {
   Cases cases;
   machine_cases(cases);
@@ -333,6 +345,11 @@ Cases all_cases() {
   zip("storages of another folder", make_zip({{"m/data.pkl", good}, {"n/data/0", data}}), {"not in the archive"});
   zip("no model", make_zip({{"x", "y"}}), {"zip archive of no model"});
   cases.push_back({"a pickle that is not PyTorch's", whole(kTensor), {"a pickle, but none of PyTorch"}});
+  for (const std::string& member : {std::string("sys_info"), std::string("storages"), std::string("tensors")}) {
+    cases.push_back({"a tar archive that begins with " + member,
+                     tar_header(member) + std::string(1024, '\0'),
+                     {"a tar archive", "PyTorch", "not read"}});
+  }
   return cases;
 }
 
@@ -408,6 +425,19 @@ TEST(MalformedTorch, ColumnsAndBlocksBecomeCoordinates) {
   const StateDict bsr = load(folder / "bsr");
   EXPECT_EQ(bsr.sparse_at("w").nnz(), 4);
   EXPECT_EQ(to_vector<float>(bsr.sparse_at("w").to_dense()), (std::vector<float>{1, 0, 3, 4, 0, 0, 0, 0}));
+  // Two columns of blocks of 1 by 2; the second column has the blocks of the rows 0 and 1.
+  write_file(
+      folder / "bsc",
+      make_zip({{"data.pkl",
+                 whole(dictionary(layout("sparse_bsc") + "(" + part(0, 3) + part(3, 2) +
+                                  tensor(storage("FloatStorage", 4, "v"), 0, tuple({2, 1, 2}), tuple({2, 2, 1})) +
+                                  tuple({2, 4}) + "ttR"))},
+                {"data/i", integers({0, 0, 2, 0, 1})},
+                {"data/v", floats({1, 0, 3, 4})}})
+          .bytes);
+  const StateDict bsc = load(folder / "bsc");
+  EXPECT_EQ(bsc.sparse_at("w").nnz(), 4);
+  EXPECT_EQ(to_vector<float>(bsc.sparse_at("w").to_dense()), (std::vector<float>{0, 0, 1, 0, 0, 0, 3, 4}));
 }
 
 TEST(MalformedTorch, LegacyIsReadAsItStands) {

@@ -103,15 +103,15 @@ def gguf(path):
             out.write(array.tobytes())
 
 
+def varint(n):
+    out = b""
+    while n >= 128:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
 def field(number, value):
     """A field of a protobuf message: bytes, or a number."""
-
-    def varint(n):
-        out = b""
-        while n >= 128:
-            out, n = out + bytes([n & 127 | 128]), n >> 7
-        return out + bytes([n])
-
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     return varint(number << 3 | 2) + varint(len(value)) + value
@@ -130,6 +130,96 @@ def graph(path):
         return field(1, field(1, name.encode()) + field(2, b"Const") + value)
 
     path.write_bytes(b"".join(node(n, a) for n, a in tensors().items()))
+
+
+def crc_register(state, data):
+    """The register of CRC-32C behind the bytes."""
+    for byte in data:
+        state ^= byte
+        for _ in range(8):
+            state = state >> 1 ^ (0x82F63B78 if state & 1 else 0)
+    return state
+
+
+def crc_register_of_zeros(state, count):
+    """The same behind `count` zero bytes, by squaring the linear map that one of them is."""
+
+    def through(columns, value):
+        out = 0
+        for i, column in enumerate(columns):
+            out ^= column if value >> i & 1 else 0
+        return out
+
+    step = [crc_register(1 << i, b"\0") for i in range(32)]
+    while count:
+        state = through(step, state) if count & 1 else state
+        step, count = [through(step, column) for column in step], count >> 1
+    return state
+
+
+def checkpoint(path):
+    """Tensors of zeros, whose CRC needs no pass over them."""
+
+    def masked(register):
+        crc = register ^ 0xFFFFFFFF
+        return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+    def block(entries):
+        data = b"".join(varint(0) + varint(len(k)) + varint(len(v)) + k + v for k, v in entries)
+        data += struct.pack("<II", 0, 1) + b"\0"  # one restart; not compressed
+        return data + masked(crc_register(0xFFFFFFFF, data))
+
+    size = 4 * ELEMENTS
+    crc = masked(crc_register_of_zeros(0xFFFFFFFF, size))
+    shape = field(2, field(2, field(1, ELEMENTS)))
+    entries = [(b"", field(1, 1))]
+    for i in range(COUNT):
+        entries.append((b"w%d" % i, field(1, 1) + shape + field(4, i * size) + field(5, size) + b"\x35" + crc))
+    data = block(entries)
+    index = block([(b"x", varint(0) + varint(len(data) - 5))])
+    handles = varint(0) + varint(0) + varint(len(data)) + varint(len(index) - 5)
+    path.write_bytes(data + index + handles.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57))
+    with open(path.with_suffix(".data-00000-of-00001"), "wb") as out:
+        out.truncate(COUNT * size)
+
+
+def tflite(path):
+    out = bytearray(b"\0\0\0\0TFL3")
+
+    def point(place):
+        """Makes the offset at `place` one to what comes next."""
+        struct.pack_into("<I", out, place, len(out) - place)
+
+    def table(place, fields):
+        """A table of 32-bit fields, to which the offset at `place` leads; where they are."""
+        slots = {n: 4 + 4 * i for i, n in enumerate(fields)}
+        count = max(fields, default=-1) + 1
+        out.extend(struct.pack("<HH", 4 + 2 * count, 4 + 4 * len(fields)))
+        out.extend(struct.pack(f"<{count}H", *(slots.get(n, 0) for n in range(count))))
+        begin = len(out)
+        point(place)
+        out.extend(struct.pack(f"<i{len(fields)}I", 4 + 2 * count, *fields.values()))
+        return {n: begin + slot for n, slot in slots.items()}
+
+    def vector(place, size, data):
+        point(place)
+        out.extend(struct.pack("<I", size))
+        begin = len(out)
+        out.extend(data)
+        return begin
+
+    model = table(0, {0: 3, 2: 0, 4: 0})  # version, subgraphs, buffers
+    graphs = vector(model[2], 1, bytes(4))
+    places = vector(table(graphs, {0: 0})[0], COUNT, bytes(4 * COUNT))
+    for i, name in enumerate(tensors()):
+        tensor = table(places + 4 * i, {0: 0, 2: i + 1, 3: 0})  # shape, buffer, name; the type is float32 where none is said
+        vector(tensor[0], 1, struct.pack("<i", ELEMENTS))
+        vector(tensor[3], len(name), name.encode() + b"\0")
+    places = vector(model[4], COUNT + 1, bytes(4 * (COUNT + 1)))
+    table(places, {})
+    for i, array in enumerate(tensors().values(), 1):
+        vector(table(places + 4 * i, {0: 0})[0], array.nbytes, array.tobytes())
+    path.write_bytes(out)
 
 
 def hdf5(path):
@@ -180,13 +270,14 @@ def extra_memory(path, *options):
     return extra, largest
 
 
-FORMATS = [safetensors, npz, npz_deflated, npy, torch_zip, torch_legacy, msgpack, gguf, onnx, graph, hdf5, hdf5_chunks,
-           keras]
+FORMATS = [safetensors, npz, npz_deflated, npy, torch_zip, torch_legacy, msgpack, gguf, onnx, graph, checkpoint, tflite,
+           hdf5, hdf5_chunks, keras]
+SUFFIXES = {npz: ".npz", npy: ".npy", checkpoint: ".index"}
 
 
 @pytest.mark.parametrize("write", FORMATS, ids=lambda f: f.__name__)
 def test_extra_memory_is_one_tensor_and_little_more(tmp_path, write):
-    path = tmp_path / ("model.npz" if write is npz else "model.npy" if write is npy else "model")
+    path = tmp_path / ("model" + SUFFIXES.get(write, ""))
     write(path)
     extra, largest = extra_memory(path)
     print(f"{write.__name__}: {extra / 2**20:.1f} MiB beside the tensors, the largest has {largest / 2**20:.0f} MiB")
