@@ -1,19 +1,21 @@
-// kernels/cpu/gradient.cpp — error feedback, with TBB; the loops are ones that the compiler vectorizes.
+// kernels/cpu/gradient.cpp — error feedback, with TBB.
 //
 // With top-k it is one pass over memory: a sample of the sums that will be gives a key that a little more than k of
-// them reach; each block is accumulated, and while it is in the cache its entries from that key on are collected. Among
-// those the k-th is found exactly. Where the sample misled, the top-k of its own family reads the residual again.
+// them reach; each part of a block is accumulated, and while it is in the cache its entries from that key on are
+// collected. Among those the k-th is found exactly. Where the sample misled, the top-k of its own family reads the
+// residual again.
 #include "kernels/gradient.hpp"
+
+#include <hwy/cache_control.h>
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cstdint>
-#include <limits>
 
 #include "device/parallel.hpp"
 #include "kernels/contract/gradient.hpp"
 #include "kernels/contract/topk.hpp"
+#include "kernels/cpu/add_finite.hpp"
 #include "kernels/cpu/candidates.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "kernels/cpu/select.hpp"
@@ -24,27 +26,11 @@ namespace sparsert::backend::cpu {
 namespace {
 
 constexpr std::int64_t kGrain = 1 << 15;
-constexpr std::int64_t kTile = 1024;
-constexpr std::int64_t kSample = 1 << 15;
+constexpr std::int64_t kSample = 1 << 14;
 constexpr std::int64_t kBurst = 16;
+constexpr std::int64_t kPlaces = 32;
+constexpr std::int64_t kPart = 2048;  // of a block, collected while it is in the first-level cache
 constexpr double kDeviations = 4.0;
-
-/// Sums of a tile; how many are not finite. Those keep their residual. A sum that is finite had finite parts, and its
-/// exponent tells: compilers vectorize a comparison of integers, not one of floats that might trap.
-template <class T, class A>
-std::int64_t add_tile(const T* __restrict grad, A* __restrict residual, std::int64_t n) {
-  using K = MagnitudeKey<A>;
-  constexpr K kExponent = std::bit_cast<K>(std::numeric_limits<A>::infinity());
-  K skipped = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const K sum = std::bit_cast<K>(residual[i] + static_cast<A>(widen(grad[i])));
-    const K old = std::bit_cast<K>(residual[i]);
-    const K bad = (sum & kExponent) == kExponent ? K{1} : K{0};
-    residual[i] = std::bit_cast<A>(static_cast<K>(bad != 0 ? old : sum));
-    skipped += bad;
-  }
-  return static_cast<std::int64_t>(skipped);
-}
 
 /// The arrays of a step, typed.
 template <class T>
@@ -68,14 +54,10 @@ struct Step {
   /// Returns how many are left out.
   std::int64_t add(std::int64_t begin, std::int64_t end) const {
     std::int64_t skipped = 0;
-    if (velocity == nullptr) {
-      for (std::int64_t i = begin; i < end; i += kTile) {
-        skipped += add_tile(grad + i, residual + i, std::min(kTile, end - i));
-      }
-    } else {
-      for (std::int64_t i = begin; i < end; ++i) {
-        skipped += accumulate(widen(grad[i]), momentum, true, velocity[i], residual[i]) ? 0 : 1;
-      }
+    // A sum that is finite had finite parts.
+    if (velocity == nullptr) return add_finite(grad + begin, residual + begin, end - begin);
+    for (std::int64_t i = begin; i < end; ++i) {
+      skipped += accumulate(widen(grad[i]), momentum, true, velocity[i], residual[i]) ? 0 : 1;
     }
     return skipped;
   }
@@ -93,14 +75,23 @@ struct Step {
     const std::int64_t bursts = std::max<std::int64_t>(1, wanted / kBurst);
     const std::int64_t width = std::max<std::int64_t>(1, n / bursts);
     std::uint64_t random = 88172645463325252u;
+    std::int64_t places[kPlaces];  // asked of memory together: each is a miss
     std::int64_t count = 0;
-    for (std::int64_t b = 0; b < bursts; ++b) {
-      random ^= random << 13;
-      random ^= random >> 7;
-      random ^= random << 17;
-      const std::int64_t place = width * b + static_cast<std::int64_t>(random % static_cast<std::uint64_t>(width));
-      const std::int64_t begin = std::min(place, n - 1) / kBurst * kBurst;
-      for (std::int64_t i = begin; i < std::min(begin + kBurst, n); ++i) keys[count++] = key_after(i);
+    for (std::int64_t b = 0; b < bursts; b += kPlaces) {
+      const std::int64_t some = std::min(kPlaces, bursts - b);
+      for (std::int64_t p = 0; p < some; ++p) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        const std::int64_t place =
+            width * (b + p) + static_cast<std::int64_t>(random % static_cast<std::uint64_t>(width));
+        places[p] = std::min(place, n - 1) / kBurst * kBurst;
+        hwy::Prefetch(grad + places[p]);
+        hwy::Prefetch(residual + places[p]);
+      }
+      for (std::int64_t p = 0; p < some; ++p) {
+        for (std::int64_t i = places[p]; i < std::min(places[p] + kBurst, n); ++i) keys[count++] = key_after(i);
+      }
     }
     return count;
   }
@@ -154,10 +145,18 @@ void accumulate_largest(const AccumulateTopkArgs& args, const Stream& stream) {
   Candidates<K> candidates(std::min(step.n, std::max<std::int64_t>(kBlock, 4 * args.k + step.n / 16)), stream);
   std::atomic<std::int64_t> skipped{0};
   for_each_block(blocks, [&](Block<K>& block) {
-    skipped.fetch_add(step.add(block.start, block.start + block.n), std::memory_order_relaxed);
     K found[kBlockRoom];
     std::uint16_t positions[kBlockRoom];
-    const std::int64_t taken = collect_from(block.x, block.n, low, kNanKey<A>, found, positions);
+    std::int64_t taken = 0;
+    std::int64_t left_out = 0;
+    for (std::int64_t at = 0; at < block.n; at += kPart) {
+      const std::int64_t size = std::min(kPart, block.n - at);
+      left_out += step.add(block.start + at, block.start + at + size);
+      const std::int64_t more = collect_from(block.x + at, size, low, kNanKey<A>, found + taken, positions + taken);
+      for (std::int64_t i = taken; i < taken + more; ++i) positions[i] = static_cast<std::uint16_t>(positions[i] + at);
+      taken += more;
+    }
+    skipped.fetch_add(left_out, std::memory_order_relaxed);
     candidates.take(block, found, positions, taken);
   });
   *args.accumulate.skipped = skipped.load();
@@ -191,6 +190,7 @@ void emit_gradient(const EmitArgs& args, const Stream&) {
     auto* const velocity = static_cast<A*>(args.velocity);
     parallel_for(args.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t j = begin; j < end; ++j) {
+        hwy::Prefetch(residual + args.indices[std::min(j + kPlaces, end - 1)]);
         const std::int64_t i = args.indices[j];
         args.sent[j] = to_wire(args.wire, residual[i]);
         residual[i] -= static_cast<A>(args.sent[j]);

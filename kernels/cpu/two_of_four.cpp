@@ -51,10 +51,10 @@ void two_of_four(const uint32_t* x, uint32_t* out, int64_t n, bool past_cache) {
   };
   const auto* const from = reinterpret_cast<const int32_t*>(x);
   auto* const to = reinterpret_cast<int32_t*>(out);
-  constexpr int64_t kAhead = 512;  // elements: further than the hardware looks
+  constexpr int64_t kAhead = 1024;  // elements: further than the hardware looks, since too few loads are under way
   if (past_cache) {
     for (; i + 4 * lanes <= n; i += 4 * lanes) {
-      hwy::Prefetch(from + i + kAhead);
+      for (int64_t line = 0; line < 4 * lanes; line += 16) hwy::Prefetch(from + i + kAhead + line);
       const V v0 = pruned(hn::LoadU(d, from + i));
       const V v1 = pruned(hn::LoadU(d, from + i + lanes));
       const V v2 = pruned(hn::LoadU(d, from + i + 2 * lanes));
