@@ -144,7 +144,15 @@ class Ranks:
         return [total[f"weight{i}"] for i in range(len(layers))], [total[f"bias{i}"] for i in range(len(layers))]
 
 
-def train(kind, images, labels, sizes, seed, zeros, ratio):
+def zeros_by_layer(sizes, zeros, budget):
+    """The share of zeros of each layer: the same, or by the Erdos-Renyi kernel, which leaves small layers denser."""
+    if budget == "uniform":
+        return [zeros] * (len(sizes) - 1)
+    shapes = {str(i): (fan_out, fan_in) for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:]))}
+    return list(sp.prune.schedule.erk(shapes, zeros).values())
+
+
+def train(kind, images, labels, sizes, seed, shares, ratio):
     rng = np.random.default_rng(seed)
     weights = [
         rng.normal(0, np.sqrt(2 / fan_in), (fan_out, fan_in)).astype(np.float32)
@@ -152,9 +160,10 @@ def train(kind, images, labels, sizes, seed, zeros, ratio):
     ]
     if kind in ("rigl", "set"):
         # A sparse layer sees fewer inputs: its entries start larger, so that its outputs do not start smaller.
-        scale = np.float32(1 / np.sqrt(1 - zeros))
-        layers = [Sparse(scale * w, zeros, kind, 10 * seed + i) for i, w in enumerate(weights[:-1])]
-        layers.append(Sparse(scale * weights[-1], zeros, kind, 10 * seed + 9))
+        seeds = [10 * seed + i for i in range(len(weights) - 1)] + [10 * seed + 9]
+        layers = [
+            Sparse(np.float32(1 / np.sqrt(1 - zeros)) * w, zeros, kind, s) for w, zeros, s in zip(weights, shares, seeds)
+        ]
     else:
         layers = [Dense(w) for w in weights]
     ranks = Ranks(ratio) if kind == "gradients" else None
@@ -196,6 +205,7 @@ def main():
     parser.add_argument("--hidden", type=int, default=256, help="neurons of each of the two hidden layers")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--zeros", type=float, default=0.95)
+    parser.add_argument("--budget", choices=["uniform", "erk"], default="uniform", help="of zeros over the layers")
     parser.add_argument("--ratio", type=float, default=0.01)
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -204,6 +214,7 @@ def main():
     images, labels = state["images"].numpy(), state["labels"].numpy()
     sizes = (images.shape[1], arguments.hidden, arguments.hidden, 10)
     fold_of = folds(labels)
+    shares = zeros_by_layer(sizes, arguments.zeros, arguments.budget)
     started = time.time()
     right = {kind: np.zeros((FOLDS, arguments.seeds)) for kind in ["dense", *arguments.kinds]}
     cost = {}
@@ -212,7 +223,7 @@ def main():
         for seed in range(arguments.seeds):
             for kind, results in right.items():
                 layers, biases, cost[kind] = train(
-                    kind, images[~test], labels[~test], sizes, seed, arguments.zeros, arguments.ratio
+                    kind, images[~test], labels[~test], sizes, seed, shares, arguments.ratio
                 )
                 results[fold, seed] = accuracy(layers, biases, images[test], labels[test])
     report = {"sizes": sizes, "folds": FOLDS, "seeds": arguments.seeds, "seconds": round(time.time() - started, 1)}
