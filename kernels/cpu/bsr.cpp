@@ -86,18 +86,19 @@ struct Piece {
   V sums[kRows][kVectors];
 };
 
-/// Rows [row, row + kRows) of a row of blocks, within the block, times one panel; sums go to `totals`. With kSteps 4
-/// the blocks are a multiple of four columns wide.
-template <int kRows, int kVectors, int kSteps, class T, class I>
+/// Rows [row, row + kRows) of a row of blocks, within the block, times one panel; sums go to `totals`. With kColumns 1
+/// blocks are one column wide, with 4 a multiple of four, with 0 anything.
+template <int kRows, int kVectors, int kColumns, class T, class I>
 HWY_NOINLINE void block_rows(const BsrView& a, int64_t block_row, int64_t row, const Compute<T>* HWY_RESTRICT panel,
                              Compute<T>* HWY_RESTRICT totals) {
   using A = Compute<T>;
   constexpr int kWidth = Piece<A, kRows, kVectors>::kWidth;
+  constexpr int kSteps = kColumns == 4 ? 4 : 1;
   const auto* offsets = static_cast<const I*>(a.row_offsets);
   const auto* columns = static_cast<const I*>(a.columns);
-  const auto* value = static_cast<const T*>(a.values) + offsets[block_row] * a.r * a.c + row * a.c;
-  const int64_t size = a.r * a.c;
-  const int64_t c = a.c;
+  const int64_t c = kColumns == 1 ? 1 : a.c;
+  const int64_t size = a.r * c;
+  const auto* value = static_cast<const T*>(a.values) + offsets[block_row] * size + row * c;
   for (int i = 0; i < kRows * kWidth; ++i) totals[i] = A{0};
   Piece<A, kRows, kVectors> piece;
   for (auto& sums : piece.sums) {
@@ -105,31 +106,41 @@ HWY_NOINLINE void block_rows(const BsrView& a, int64_t block_row, int64_t row, c
   }
   int64_t piece_end = kPiece;
   const int64_t last = offsets[block_row + 1];
-  for (int64_t block = offsets[block_row]; block < last; ++block, value += size) {
-    const int64_t p0 = static_cast<int64_t>(columns[block]) * c;
+  for (int64_t block = offsets[block_row]; block < last;) {
+    int64_t p0 = static_cast<int64_t>(columns[block]) * c;
     if (p0 >= piece_end) {
       piece.finish(totals);
       piece_end = (p0 / kPiece + 1) * kPiece;
     }
-    const A* const x = panel + p0 * kWidth;
-    if (p0 + c <= HWY_MIN(piece_end, a.cols)) {
-      for (int64_t i = 0; i < c; i += kSteps) piece.template multiply<kSteps>(value + i, c, x + i * kWidth);
-      continue;
+    // The blocks that lie wholly within the piece and the matrix.
+    const auto stop = static_cast<I>(HWY_MIN(piece_end, a.cols) / c);
+    for (const A* x; block < last && columns[block] < stop; ++block, value += size) {
+      x = panel + static_cast<int64_t>(columns[block]) * c * kWidth;
+      if constexpr (kColumns == 1) {
+        piece.template multiply<1>(value, 1, x);
+      } else {
+        for (int64_t i = 0; i < c; i += kSteps) piece.template multiply<kSteps>(value + i, c, x + i * kWidth);
+      }
     }
+    if (block == last) break;
+    p0 = static_cast<int64_t>(columns[block]) * c;
+    if (p0 >= HWY_MIN(piece_end, a.cols)) continue;
     const int64_t inside = HWY_MIN(c, a.cols - p0);  // what lies behind is padding
     for (int64_t i = 0; i < inside; ++i) {
       if (p0 + i >= piece_end) {
         piece.finish(totals);
         piece_end += kPiece;
       }
-      piece.template multiply<1>(value + i, c, x + i * kWidth);
+      piece.template multiply<1>(value + i, c, panel + (p0 + i) * kWidth);
     }
+    ++block;
+    value += size;
   }
   piece.finish(totals);
 }
 
 /// Rows of blocks [begin, end) times one panel that begins at column j0.
-template <int kVectors, int kSteps, class T, class I>
+template <int kVectors, int kColumns, class T, class I>
 void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, const Compute<T>* panel) {
   using A = Compute<T>;
   constexpr int kWidth = kVectors * static_cast<int>(hn::MaxLanes(hn::ScalableTag<A>()));
@@ -141,10 +152,10 @@ void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t
     for (int64_t row = 0; row < rows;) {
       int64_t count = kRows;
       if (rows - row >= kRows) {
-        block_rows<kRows, kVectors, kSteps, T, I>(p.a, block_row, row, panel, sums);
+        block_rows<kRows, kVectors, kColumns, T, I>(p.a, block_row, row, panel, sums);
       } else {
         count = 1;
-        block_rows<1, kVectors, kSteps, T, I>(p.a, block_row, row, panel, sums);
+        block_rows<1, kVectors, kColumns, T, I>(p.a, block_row, row, panel, sums);
       }
       store_tile(p.out, block_row * p.a.r + row, count, j0, used, sums, kWidth);
       row += count;
@@ -154,14 +165,15 @@ void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t
 
 template <int kVectors, class T>
 void multiply_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, const Compute<T>* panel) {
-  const auto multiply = [&]<int kSteps>() {
-    if (p.a.index == DType::int32) rows_of_panel<kVectors, kSteps, T, std::int32_t>(p, begin, end, j0, panel);
-    else rows_of_panel<kVectors, kSteps, T, std::int64_t>(p, begin, end, j0, panel);
+  const auto multiply = [&]<int kColumns>() {
+    if (p.a.index == DType::int32) rows_of_panel<kVectors, kColumns, T, std::int32_t>(p, begin, end, j0, panel);
+    else rows_of_panel<kVectors, kColumns, T, std::int64_t>(p, begin, end, j0, panel);
   };
   if constexpr (std::is_same_v<T, Compute<T>>) {
+    if (p.a.c == 1) return multiply.template operator()<1>();
     if (p.a.c % 4 == 0) return multiply.template operator()<4>();
   }
-  multiply.template operator()<1>();
+  multiply.template operator()<0>();
 }
 
 template <class T>
