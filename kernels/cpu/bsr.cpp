@@ -86,17 +86,16 @@ struct Piece {
   V sums[kRows][kVectors];
 };
 
-/// Rows [row, row + kRows) of a row of blocks, within the block, times one panel; sums go to `totals`. With kColumns 1
-/// blocks are one column wide, with 4 a multiple of four, with 0 anything.
-template <int kRows, int kVectors, int kColumns, class T, class I>
+/// Rows [row, row + kRows) of a row of blocks, within the block, times one panel; sums go to `totals`. Blocks are
+/// kColumns columns wide, where that is not 0, and a multiple of kSteps.
+template <int kRows, int kVectors, int kColumns, int kSteps, class T, class I>
 HWY_NOINLINE void block_rows(const BsrView& a, int64_t block_row, int64_t row, const Compute<T>* HWY_RESTRICT panel,
                              Compute<T>* HWY_RESTRICT totals) {
   using A = Compute<T>;
   constexpr int kWidth = Piece<A, kRows, kVectors>::kWidth;
-  constexpr int kSteps = kColumns == 4 ? 4 : 1;
   const auto* offsets = static_cast<const I*>(a.row_offsets);
   const auto* columns = static_cast<const I*>(a.columns);
-  const int64_t c = kColumns == 1 ? 1 : a.c;
+  const int64_t c = kColumns != 0 ? kColumns : a.c;
   const int64_t size = a.r * c;
   const auto* value = static_cast<const T*>(a.values) + offsets[block_row] * size + row * c;
   for (int i = 0; i < kRows * kWidth; ++i) totals[i] = A{0};
@@ -116,8 +115,8 @@ HWY_NOINLINE void block_rows(const BsrView& a, int64_t block_row, int64_t row, c
     const auto stop = static_cast<I>(HWY_MIN(piece_end, a.cols) / c);
     for (const A* x; block < last && columns[block] < stop; ++block, value += size) {
       x = panel + static_cast<int64_t>(columns[block]) * c * kWidth;
-      if constexpr (kColumns == 1) {
-        piece.template multiply<1>(value, 1, x);
+      if constexpr (kColumns == kSteps) {
+        piece.template multiply<kSteps>(value, kColumns, x);
       } else {
         for (int64_t i = 0; i < c; i += kSteps) piece.template multiply<kSteps>(value + i, c, x + i * kWidth);
       }
@@ -140,7 +139,7 @@ HWY_NOINLINE void block_rows(const BsrView& a, int64_t block_row, int64_t row, c
 }
 
 /// Rows of blocks [begin, end) times one panel that begins at column j0.
-template <int kVectors, int kColumns, class T, class I>
+template <int kVectors, int kColumns, int kSteps, class T, class I>
 void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, const Compute<T>* panel) {
   using A = Compute<T>;
   constexpr int kWidth = kVectors * static_cast<int>(hn::MaxLanes(hn::ScalableTag<A>()));
@@ -152,10 +151,10 @@ void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t
     for (int64_t row = 0; row < rows;) {
       int64_t count = kRows;
       if (rows - row >= kRows) {
-        block_rows<kRows, kVectors, kColumns, T, I>(p.a, block_row, row, panel, sums);
+        block_rows<kRows, kVectors, kColumns, kSteps, T, I>(p.a, block_row, row, panel, sums);
       } else {
         count = 1;
-        block_rows<1, kVectors, kColumns, T, I>(p.a, block_row, row, panel, sums);
+        block_rows<1, kVectors, kColumns, kSteps, T, I>(p.a, block_row, row, panel, sums);
       }
       store_tile(p.out, block_row * p.a.r + row, count, j0, used, sums, kWidth);
       row += count;
@@ -165,15 +164,16 @@ void rows_of_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t
 
 template <int kVectors, class T>
 void multiply_panel(const BlockProduct<T>& p, int64_t begin, int64_t end, int64_t j0, const Compute<T>* panel) {
-  const auto multiply = [&]<int kColumns>() {
-    if (p.a.index == DType::int32) rows_of_panel<kVectors, kColumns, T, std::int32_t>(p, begin, end, j0, panel);
-    else rows_of_panel<kVectors, kColumns, T, std::int64_t>(p, begin, end, j0, panel);
+  const auto multiply = [&]<int kColumns, int kSteps>() {
+    if (p.a.index == DType::int32) rows_of_panel<kVectors, kColumns, kSteps, T, std::int32_t>(p, begin, end, j0, panel);
+    else rows_of_panel<kVectors, kColumns, kSteps, T, std::int64_t>(p, begin, end, j0, panel);
   };
   if constexpr (std::is_same_v<T, Compute<T>>) {
-    if (p.a.c == 1) return multiply.template operator()<1>();
-    if (p.a.c % 4 == 0) return multiply.template operator()<4>();
+    if (p.a.c == 1) return multiply.template operator()<1, 1>();
+    if (p.a.c == 4) return multiply.template operator()<4, 4>();
+    if (p.a.c % 4 == 0) return multiply.template operator()<0, 4>();
   }
-  multiply.template operator()<0>();
+  multiply.template operator()<0, 1>();
 }
 
 template <class T>
