@@ -35,6 +35,7 @@ struct Options {
   std::string inputs;
   std::string budget = "uniform";
   bool dense = false;
+  std::int64_t batch = 0;  ///< of the products to time; 0: none
 };
 
 /// "AxB" or "A:B" as two numbers.
@@ -254,6 +255,46 @@ void print_bytes(const Account& total, std::uint64_t bytes_before, std::uint64_t
             << "; 32-bit indices)\n";
 }
 
+/// Time of each pruned matrix's product on this machine, dense and in the fastest sparse format.
+void print_times(const StateDict& state, const std::vector<std::size_t>& chosen, const std::vector<Tensor>& tensors,
+                 std::int64_t batch) {
+  std::size_t width = 4;
+  for (const std::size_t i : chosen) width = std::max(width, printable(state.entries()[i].first, kMaxNameWidth).size());
+  const auto ms = [](double seconds) {
+    std::ostringstream out;
+    out << std::fixed << std::setprecision(3) << 1e3 * seconds;
+    return out.str();
+  };
+  const auto line = [&](const std::string& name, const std::string& dense, const std::string& sparse,
+                        const std::string& how) {
+    std::ostringstream out;
+    out << std::left << std::setw(static_cast<int>(width)) << name << std::right << std::setw(14) << dense
+        << std::setw(14) << sparse << "  " << how;
+    return out.str();
+  };
+  std::cout << '\n' << bold(line("name", "dense ms", "sparse ms", "fastest sparse format")) << '\n';
+  Progress progress("timing tensor", chosen.size());
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    progress.advance();
+    if (tensors[i].rank() != 2 || tensors[i].numel() == 0) continue;
+    std::string dense = "-";
+    std::string sparse = "-";
+    std::string how;
+    for (const AdviceCandidate& candidate : advise(to_csr(tensors[i]), batch).candidates) {  // fastest first
+      if (candidate.seconds < 0) continue;
+      if (candidate.format == "dense") {
+        dense = ms(candidate.seconds);
+      } else if (how.empty()) {
+        sparse = ms(candidate.seconds);
+        how = candidate.format + (candidate.note.empty() ? "" : ", " + candidate.note);
+      }
+    }
+    std::cout << line(printable(state.entries()[chosen[i]].first, kMaxNameWidth), dense, sparse, how) << '\n';
+  }
+  std::cout << "times: a product with " << grouped(static_cast<std::uint64_t>(batch)) << " columns on "
+            << cpu_info().name << ", " << num_threads() << " threads\n";
+}
+
 int run(const Options& options) {
   const FileInfo info = inspect_file(options.in);
   const StateDict state = load(info.path);
@@ -286,6 +327,7 @@ int run(const Options& options) {
   std::cout << '\n';
   print_left(state, choices);
   print_bytes(total, bytes_before, std::filesystem::file_size(options.out), how_packed(packed, options.dense));
+  if (options.batch > 0) print_times(state, chosen, tensors, options.batch);
   return kSuccess;
 }
 
@@ -320,6 +362,9 @@ Action declare_prune(CLI::App& app) {
       ->check(CLI::IsMember({"uniform", "erk"}))
       ->capture_default_str();
   app.add_flag("--dense", options->dense, "store every zero, for readers that do not know the packed encoding");
+  constexpr std::int64_t kMaxBatch = 1 << 20;
+  app.add_option("--time", options->batch, "also time each matrix, dense and sparse, with a batch of so many rows")
+      ->check(CLI::Range(std::int64_t{1}, kMaxBatch));
   app.parse_complete_callback([options] {
     if (options->amount < 0 && options->method != "n_m") throw CLI::RequiredError("--amount");
   });

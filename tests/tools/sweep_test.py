@@ -288,6 +288,24 @@ class Layers(unittest.TestCase):
         self.assertEqual(self.layers("--batch", "0").returncode, 2)
 
 
+class PruneTimes(unittest.TestCase):
+    def test_each_matrix_is_timed_dense_and_sparse(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder, "out.safetensors")
+            result = subprocess.run(
+                [SPARSERT, "prune", SOURCE / "data/digits_mlp.safetensors", "-o", out, "--amount", "0.9", "--time", "16"],
+                capture_output=True, text=True, env={**os.environ, "SPARSERT_CACHE_DIR": folder})
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            lines = result.stdout[result.stdout.index("dense ms"):].splitlines()
+            for line, name in zip(lines[1:4], ("fc1.weight", "fc2.weight", "fc3.weight")):
+                words = line.split()
+                self.assertEqual(words[0], name)
+                self.assertTrue(float(words[1]) > 0 and float(words[2]) > 0, line)
+                self.assertIn(words[3].rstrip(","), ("csr", "bsr", "bitmap", "nm"))
+            self.assertIn("16 columns", lines[4])
+            self.assertTrue(out.is_file())
+
+
 class Data(unittest.TestCase):
     def test_the_environment_names_the_folder(self):
         with tempfile.TemporaryDirectory() as folder:
