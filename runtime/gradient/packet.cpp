@@ -11,6 +11,7 @@
 
 #include "runtime/gradient/crc32.hpp"
 #include "runtime/gradient/wire.hpp"
+#include "runtime/ops/memory.hpp"
 #include "sparsert/gradient.hpp"
 
 namespace sparsert::gradient {
@@ -23,6 +24,16 @@ constexpr std::size_t kCheckedBytes = 52;  // of the header, by its own checksum
 constexpr std::size_t kMaxRank = 64;
 
 static_assert(std::endian::native == std::endian::little, "the wire is little-endian");
+
+/// A section as an error names it.
+struct SectionOperand {
+  explicit SectionOperand(const Section& section) : section_(section) {}
+  DType dtype() const { return section_.dtype; }
+  const Shape& shape() const { return section_.shape; }
+
+ private:
+  const Section& section_;
+};
 
 std::size_t value_bytes(DType wire) { return wire == DType::float32 ? 4 : 2; }
 
@@ -109,6 +120,17 @@ Section read_section(Reader& in, DType wire) {
   return section;
 }
 
+/// On the CPU; what the section does not hold is 0.
+Tensor dense_of(const Section& section) {
+  Tensor dense = Tensor::zeros(section.shape, section.dtype);
+  const auto scatter = [&](auto* to) {
+    for (std::size_t j = 0; j < section.indices.size(); ++j) to[section.indices[j]] = section.values[j];
+  };
+  if (section.dtype == DType::float64) scatter(static_cast<double*>(dense.mutable_data()));
+  else scatter(static_cast<float*>(dense.mutable_data()));
+  return dense;
+}
+
 }  // namespace
 
 Packet::Packet(std::vector<Section> sections, DType wire, std::int64_t k, std::int64_t step)
@@ -193,13 +215,12 @@ double Packet::density() const noexcept {
 NamedTensors Packet::decompress(const Device& device) const {
   NamedTensors result;
   for (const Section& section : sections_) {
-    Tensor dense = Tensor::zeros(section.shape, section.dtype);
-    const auto scatter = [&](auto* to) {
-      for (std::size_t j = 0; j < section.indices.size(); ++j) to[section.indices[j]] = section.values[j];
-    };
-    if (section.dtype == DType::float64) scatter(static_cast<double*>(dense.mutable_data()));
-    else scatter(static_cast<float*>(dense.mutable_data()));
-    result.emplace_back(section.name, dense.to(device));
+    try {
+      result.emplace_back(section.name, dense_of(section).to(device));
+    } catch (...) {
+      const SectionOperand operand(section);
+      rethrow_named("gradient.decompress", {&operand});
+    }
   }
   return result;
 }

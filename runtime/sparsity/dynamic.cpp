@@ -13,6 +13,7 @@
 #include "kernels/contract/random.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
+#include "runtime/ops/memory.hpp"
 
 namespace sparsert::prune {
 namespace {
@@ -229,7 +230,7 @@ void check_fraction(double fraction) {
           [&] { return "prune::DynamicSparse: fraction is " + std::to_string(fraction) + ", expected 0 to 1"; });
 }
 
-Csr make_pattern(const Tensor& w, double density, const DynamicOptions& options) {
+Csr make_pattern(const Tensor& w, double density, const DynamicOptions& options) try {
   constexpr const char* kOp = "prune::DynamicSparse";
   if (!is_floating(w.dtype())) backend::throw_unsupported_dtype(kOp, w.dtype());
   check_rank(kOp, "w", w, 2);
@@ -243,6 +244,8 @@ Csr make_pattern(const Tensor& w, double density, const DynamicOptions& options)
     return backend::dispatch_index(kOp, options.index_dtype,
                                    [&]<class I>() { return first_pattern<T, I>(w, count, options); });
   });
+} catch (...) {
+  rethrow_named("prune::DynamicSparse", {&w});
 }
 
 }  // namespace
@@ -281,7 +284,7 @@ DynamicSparse::Change DynamicSparse::step(const Tensor& dense_grad, std::vector<
 
 DynamicSparse::Change DynamicSparse::step(std::vector<Tensor*> state) { return step(nullptr, state); }
 
-DynamicSparse::Change DynamicSparse::step(const Tensor* dense_grad, const std::vector<Tensor*>& state) {
+DynamicSparse::Change DynamicSparse::step(const Tensor* dense_grad, const std::vector<Tensor*>& state) try {
   constexpr const char* kOp = "prune::DynamicSparse";
   require(dense_grad != nullptr || options_.method == Growth::set,
           [&] { return std::string(kOp) + ": rigl grows by the gradient, expected dense_grad"; });
@@ -308,6 +311,8 @@ DynamicSparse::Change DynamicSparse::step(const Tensor* dense_grad, const std::v
   for (std::size_t i = 0; i < state.size(); ++i) *state[i] = arrays[i];
   ++steps_;
   return moved.change;
+} catch (...) {
+  rethrow_named("prune::DynamicSparse", {&weight_, dense_grad});
 }
 
 }  // namespace sparsert::prune

@@ -8,6 +8,7 @@
 #include "kernels/contract/random.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
+#include "runtime/ops/memory.hpp"
 #include "runtime/sparsity/lapack.hpp"
 #include "sparsert/ops.hpp"
 #include "sparsert/prune.hpp"
@@ -188,15 +189,17 @@ std::int64_t LowRank::break_even_rank() const noexcept {
   return (m * n - 1) / (m + n);
 }
 
-LowRank lowrank(const Tensor& x, const LowRankOptions& options) {
+LowRank lowrank(const Tensor& x, const LowRankOptions& options) try {
   check_options(x, options);
   const Tensor host = x.device() == cpu_device ? x : x.cpu();
   LowRank f = decompose_any(host, options);
   f.error = relative_error(host, product_of(f));
   return moved(std::move(f), x.device());
+} catch (...) {
+  rethrow_named("lowrank", {&x});
 }
 
-LowRankSparse lowrank_sparse(const Tensor& x, const LowRankOptions& options, double amount, int iterations) {
+LowRankSparse lowrank_sparse(const Tensor& x, const LowRankOptions& options, double amount, int iterations) try {
   check_options(x, options);
   require(iterations >= 1 && iterations <= 1000,
           [&] { return "lowrank_sparse: iterations is " + std::to_string(iterations) + ", expected 1 to 1000"; });
@@ -212,6 +215,8 @@ LowRankSparse lowrank_sparse(const Tensor& x, const LowRankOptions& options, dou
   f.error = relative_error(host, low);
   const double error = relative_error(host, add(low, rest));
   return {moved(std::move(f), x.device()), to_csr(rest).to(x.device()), error};
+} catch (...) {
+  rethrow_named("lowrank_sparse", {&x});
 }
 
 std::string lapack_library() { return lapack::library(); }

@@ -1,4 +1,4 @@
-// tests/faults/threads_test.cpp — 8 threads, 1,000 operations each, at once: the bits of a serial run.
+// tests/faults/threads_test.cpp — 8 threads, 1,000 operations each, at once: the bits of a serial run. Streams too.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -61,6 +61,37 @@ TEST(Threads, TogetherGiveTheSerialBits) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_EQ(done, kThreads * kOperations);
+}
+
+/// Each stream gets a chain of operations, one of each in turn, before any of them is waited for.
+TEST(Streams, SideBySideGiveTheBitsOfTheDefaultOne) {
+  constexpr std::size_t kStreams = 4;
+  constexpr int kRounds = 5;
+  for (const Device& device : devices_under_test()) {
+    const std::int64_t n = device.type == Device::Type::simt ? 20 : 200;
+    std::vector<Stream> streams;
+    std::vector<Tensor> operands;
+    std::vector<Tensor> expected;
+    const auto step = [](const Tensor& x, const Tensor& y, const Stream& stream) {
+      return relu(matmul(x, y, {}, stream), stream);
+    };
+    for (std::size_t s = 0; s < kStreams; ++s) {
+      streams.push_back(Stream::create(device));
+      operands.push_back(
+          equivalence::make_values(equivalence::Values::normal, {n, n}, DType::float32, s + 1).to(device));
+      Tensor serial = operands.back();
+      for (int round = 0; round < kRounds; ++round) serial = step(serial, operands.back(), {});
+      expected.push_back(serial.cpu());
+    }
+    std::vector<Tensor> results = operands;
+    for (int round = 0; round < kRounds; ++round) {
+      for (std::size_t s = 0; s < kStreams; ++s) results[s] = step(results[s], operands[s], streams[s]);
+    }
+    for (std::size_t s = 0; s < kStreams; ++s) {
+      streams[s].synchronize();
+      EXPECT_EQ(contents({results[s]}), contents({expected[s]})) << to_string(device) << ", stream " << s;
+    }
+  }
 }
 
 }  // namespace

@@ -112,6 +112,58 @@ void add_gradients(const Adder& to) {
   add({.selection = gradient::Selection::threshold, .threshold = 1.5}, " threshold");
 }
 
+void add_packets(const Adder& to) {
+  to.add("gradient.decompress", [to](const Device& d) {
+    const gradient::NamedTensors named{{"x", dense(6, 8, to.dtype, 1, cpu_device)}};
+    const auto packet = std::make_shared<gradient::Packet>(gradient::Compressor({.ratio = 0.25}).compress(named));
+    return prepared({}, [=] { return packet->decompress(d); });
+  });
+}
+
+void add_dynamic(const Adder& to) {
+  using prune::DynamicSparse;
+  const prune::DynamicOptions options{.index_dtype = to.index};
+  // What is made is looked at where it is: a copy would allocate too.
+  to.add("prune::DynamicSparse", [=](const Device& d) {
+    const Tensor w = dense(6, 8, to.dtype, 1, d);
+    const auto made = std::make_shared<std::optional<DynamicSparse>>();
+    return Prepared{{w},
+                    [=] { made->emplace(w, 0.4, options); },
+                    [=] {
+                      const auto tensors = *made ? tensors_of((*made)->weight()) : std::vector<Tensor>{};
+                      made->reset();
+                      return tensors;
+                    }};
+  });
+  to.add(
+      "prune::DynamicSparse",
+      [=](const Device& d) {
+        const Tensor grad = dense(6, 8, to.dtype, 2, d);
+        const auto moving = std::make_shared<DynamicSparse>(dense(6, 8, to.dtype, 1, d), 0.4, options);
+        const DynamicSparse before = *moving;
+        const Csr first = before.weight();
+        return Prepared{{grad, first.row_offsets(), first.columns(), first.values()},
+                        [=] { moving->step(grad); },
+                        [=] { return tensors_of(moving->weight()); },
+                        [=] { *moving = before; }};
+      },
+      " step");
+}
+
+void add_low_rank(const Adder& to) {
+  if (lapack_library().empty()) return;
+  const LowRankOptions options{.rank = 2};
+  const auto made = [to](const Device& d) { return dense(6, 8, to.dtype, 1, d); };
+  to.add("lowrank", [=](const Device& d) {
+    const Tensor x = made(d);
+    return prepared({x}, [=] { return lowrank(x, options).v; });
+  });
+  to.add("lowrank_sparse", [=](const Device& d) {
+    const Tensor x = made(d);
+    return prepared({x}, [=] { return lowrank_sparse(x, options, 0.5, 2).sparse; });
+  });
+}
+
 void add_embeddings(const Adder& to) {
   for (const BagMode mode : {BagMode::sum, BagMode::mean, BagMode::max}) {
     const char* const how = mode == BagMode::sum ? " sum" : mode == BagMode::mean ? " mean" : " max";
@@ -191,6 +243,9 @@ void add_training_scenarios(std::vector<Scenario>& all, DType dtype, DType index
   add_pruning(to);
   add_activations(to);
   add_gradients(to);
+  add_packets(to);
+  add_dynamic(to);
+  add_low_rank(to);
   add_embeddings(to);
   add_attention(to);
 }
