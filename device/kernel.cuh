@@ -1,4 +1,4 @@
-// device/kernel.cuh — what a kernel and its launcher include: memory, shared memory, vectors, atomics, launch, Thrust.
+// device/kernel.cuh — what a kernel and its launcher include: memory, shared memory, vectors, atomics, launch.
 //
 // The same source is compiled by nvcc for the `cuda` device and by the host compiler for `simt`, where every thread is
 // a fiber and every access is checked (device/simt/). Everything lives in an inline namespace of its compiler, since
@@ -11,7 +11,8 @@
 //   load_vec<N>(p, i)       Vec<T, N> from p[i] on, in one access; p + i is aligned to the vector. store_vec likewise.
 //   atomic_add(p, i, v)     and _max, _min, _or, _and, _exchange, _cas: on integers of 4 or 8 bytes; the old value.
 //   launch(stream, {.grid = g, .block = b, .shared = bytes}, &kernel<Config, T>, args...)
-//   thrust_policy(stream)   for Thrust's algorithms on keys and integers.
+//
+// Thrust's algorithms on keys and integers take thrust_policy(stream), of device/thrust.cuh.
 #pragma once
 
 #include <concepts>

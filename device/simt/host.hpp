@@ -2,8 +2,8 @@
 // launch.
 #pragma once
 
-// Where a CUDA toolkit's headers are on the default path, Thrust includes them, and they define the qualifiers as
-// attributes that the host compiler does not know. Included first, they are done with it.
+// Where a CUDA toolkit's headers are on the default path, Thrust (device/thrust.cuh) includes them, and they define the
+// qualifiers as attributes that the host compiler does not know. Included first, they are done with it.
 #if __has_include(<cuda_runtime_api.h>)
 #include <cuda_runtime_api.h>
 #endif
@@ -17,8 +17,6 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-
-#include <thrust/system/cpp/execution_policy.h>
 
 #include <algorithm>
 #include <bit>
@@ -250,11 +248,6 @@ void launch(const Stream& stream, const LaunchConfig& config, void (*kernel)(Par
 
 /// Multiprocessors of the stream's device: what a grid-stride launch fills. Few, so that such loops go round.
 inline int multiprocessors(const Stream&) { return 2; }
-
-// ---- Thrust.
-
-/// Thrust's serial C++ backend.
-inline auto thrust_policy(const Stream&) { return thrust::cpp::par; }
 
 }  // namespace simt_
 }  // namespace sparsert::backend

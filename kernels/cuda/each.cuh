@@ -3,11 +3,6 @@
 // For whole-row rules that are no bottleneck: a thread walks its row alone, so neighbours read far apart.
 #pragma once
 
-#include <thrust/extrema.h>
-#include <thrust/functional.h>
-#include <thrust/reduce.h>
-#include <thrust/scan.h>
-
 #include "device/kernel.cuh"
 
 namespace sparsert::backend::SPARSERT_BACKEND {
@@ -24,6 +19,13 @@ __global__ __launch_bounds__(kEachThreads, 1) void each_kernel(Rule rule, std::i
   if (i < n) rule(i);
 }
 
+/// Each element becomes the sum of those up to it. Thrust's, compiled once (each.cu).
+void running_sums(std::int32_t* first, std::int64_t n, const Stream& stream);
+void running_sums(std::int64_t* first, std::int64_t n, const Stream& stream);
+
+/// The least element, INT64_MAX of none.
+std::int64_t least_of(const std::int64_t* first, std::int64_t n, const Stream& stream);
+
 /// How this backend runs the rules of kernels/formats.hpp and its like.
 struct Each {
   template <class T>
@@ -38,12 +40,11 @@ struct Each {
   template <class I>
   static void offsets(I* counts, std::int64_t n, const Stream& stream) {
     zero_bytes(counts, sizeof(I), stream);
-    thrust::inclusive_scan(thrust_policy(stream), counts, counts + n + 1, counts);
+    running_sums(counts, n + 1, stream);
   }
 
   static std::int64_t least(const std::int64_t* first, std::int64_t n, const Stream& stream) {
-    return thrust::reduce(thrust_policy(stream), first, first + n, std::int64_t{INT64_MAX},
-                          thrust::minimum<std::int64_t>());
+    return least_of(first, n, stream);
   }
 };
 

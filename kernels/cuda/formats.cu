@@ -6,6 +6,7 @@
 #include <thrust/sequence.h>
 #include <thrust/sort.h>
 
+#include "device/thrust.cuh"
 #include "kernels/cuda/each.cuh"
 
 namespace sparsert::backend::SPARSERT_BACKEND {

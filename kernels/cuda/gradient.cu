@@ -12,6 +12,7 @@
 
 #include "device/intrinsics.cuh"
 #include "device/kernel.cuh"
+#include "device/thrust.cuh"
 #include "kernels/contract/gradient.hpp"
 #include "kernels/contract/topk.hpp"
 #include "kernels/cuda/primitives.cuh"

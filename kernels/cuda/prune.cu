@@ -10,6 +10,7 @@
 
 #include "device/intrinsics.cuh"
 #include "device/kernel.cuh"
+#include "device/thrust.cuh"
 #include "kernels/contract/prune.hpp"
 #include "kernels/cuda/primitives.cuh"
 #include "kernels/cuda/select.cuh"

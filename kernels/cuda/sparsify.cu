@@ -11,6 +11,7 @@
 
 #include <vector>
 
+#include "device/thrust.cuh"
 #include "kernels/contract/sparsify.hpp"
 #include "kernels/cuda/primitives.cuh"
 #include "kernels/cuda/select.cuh"

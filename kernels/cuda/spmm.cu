@@ -12,6 +12,7 @@
 
 #include "device/intrinsics.cuh"
 #include "device/kernel.cuh"
+#include "device/thrust.cuh"
 #include "kernels/contract/spmm.hpp"
 #include "kernels/cuda/bias.cuh"
 #include "kernels/cuda/vendor.hpp"

@@ -9,6 +9,7 @@
 
 #include <type_traits>
 
+#include "device/thrust.cuh"
 #include "kernels/contract/topk.hpp"
 #include "kernels/cuda/primitives.cuh"
 #include "kernels/cuda/select.cuh"
