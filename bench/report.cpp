@@ -69,12 +69,15 @@ void note_processors(const Case& item, const Context& context, const Timing& our
   progress("note: " + message);
 }
 
-// Before a library of a peer is opened: it starts as many threads as will be asked for, and no more.
+// Before a library of a peer is opened: it starts as many threads as will be asked for, and no more. Those sleep while
+// they have nothing to do: threads that spin take the processor from whoever is timed next.
 void limit_threads(const std::vector<int>& threads) {
   const std::string most = std::to_string(std::ranges::max(threads));
   for (const char* const name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}) {
     setenv(name, most.c_str(), 1);
   }
+  setenv("OMP_WAIT_POLICY", "PASSIVE", 1);
+  setenv("KMP_BLOCKTIME", "0", 1);
 }
 
 Json timing_json(const Timing& timing) {

@@ -3,7 +3,8 @@
 import json
 import sys
 
-GOALS = {"relu": "ReLU", "prune": "exact-amount pruning", "topk": "exact top-k", "spmm": "SpMM with a plan", "overhead": "one call"}
+GOALS = {"relu": "ReLU", "prune": "exact-amount pruning", "topk": "exact top-k", "spmm": "SpMM with a plan",
+         "overhead": "one call"}
 
 
 def time_text(seconds):
