@@ -1,6 +1,7 @@
 // runtime/ops/spmm.cpp — sparse times dense, and the layer made of it: check, allocate, dispatch.
 #include <utility>
 
+#include "kernels/contract/activation.hpp"
 #include "kernels/contract/spmm.hpp"
 #include "kernels/dispatch.hpp"
 #include "runtime/ops/check.hpp"
@@ -42,7 +43,24 @@ Tensor result(const char* op, Tensor* out, Shape shape, const Csr& a, const Tens
   return *out;
 }
 
-Tensor multiply(const Csr& a, const backend::SpmmPlan* plan, const Tensor& b, const SpmmOptions& options,
+/// y = relu(A·x + bias) for one column x, by the plan for vectors. False where there is none, or where the sum of a
+/// 16-bit float would be rounded before its bias is added.
+bool multiply_vector(const Plan::Impl* plan, const Csr& a, const Tensor& x, const Tensor* bias, bool relu, Tensor& y,
+                     const Stream& order) {
+  const bool epilogue = bias != nullptr || relu;
+  if (plan == nullptr || plan->for_vectors == nullptr) return false;
+  if (epilogue && size_of(a.dtype()) < sizeof(float)) return false;
+  backend::run(backend::spmv, {view_of(a), plan->for_vectors.get(), x.data(), y.mutable_data()}, order);
+  if (epilogue) {
+    const void* const addends = bias != nullptr ? bias->data() : nullptr;
+    backend::run(backend::add_bias, {a.dtype(), 1, a.rows(), addends, relu, y.mutable_data()}, order);
+  }
+  return true;
+}
+
+const backend::SpmmPlan* packed(const Plan::Impl* plan) { return plan != nullptr ? plan->packed.get() : nullptr; }
+
+Tensor multiply(const Csr& a, const Plan::Impl* plan, const Tensor& b, const SpmmOptions& options,
                 const Stream& stream) try {
   check_matrix("spmm", a);
   check_operand("spmm", "b", b, a, 2);
@@ -55,17 +73,21 @@ Tensor multiply(const Csr& a, const backend::SpmmPlan* plan, const Tensor& b, co
   });
   const Stream order = stream.on(a.device());
   Tensor c = result("spmm", options.out, {a.rows(), b.size(1)}, a, b, "b", options.bias, order);
+  if (b.size(1) == 1 && options.alpha == 1 && options.beta == 0 &&
+      multiply_vector(plan, a, b, options.bias, options.relu, c, order)) {
+    return c;
+  }
   const void* const bias = options.bias != nullptr ? options.bias->data() : nullptr;
   backend::run(backend::spmm,
-               {view_of(a), plan, b.size(1), b.data(), c.mutable_data(), false, bias, options.relu, options.alpha,
-                options.beta, options.order},
+               {view_of(a), packed(plan), b.size(1), b.data(), c.mutable_data(), false, bias, options.relu,
+                options.alpha, options.beta, options.order},
                order);
   return c;
 } catch (...) {
   rethrow_named("spmm", {&a, &b});
 }
 
-Tensor layer(const Tensor& x, const Csr& w, const backend::SpmmPlan* plan, const LinearOptions& options,
+Tensor layer(const Tensor& x, const Csr& w, const Plan::Impl* plan, const LinearOptions& options,
              const Stream& stream) try {
   check_matrix("linear", w);
   check_operand("linear", "x", x, w, 2);
@@ -75,11 +97,12 @@ Tensor layer(const Tensor& x, const Csr& w, const backend::SpmmPlan* plan, const
   check_bias("linear", options.bias, w);
   const Stream order = stream.on(w.device());
   Tensor y = result("linear", options.out, {x.size(0), w.rows()}, w, x, "x", options.bias, order);
+  if (x.size(0) == 1 && multiply_vector(plan, w, x, options.bias, options.relu, y, order)) return y;
   const void* const bias = options.bias != nullptr ? options.bias->data() : nullptr;
-  backend::run(
-      backend::spmm,
-      {view_of(w), plan, x.size(0), x.data(), y.mutable_data(), true, bias, options.relu, 1.0, 0.0, options.order},
-      order);
+  backend::run(backend::spmm,
+               {view_of(w), packed(plan), x.size(0), x.data(), y.mutable_data(), true, bias, options.relu, 1.0, 0.0,
+                options.order},
+               order);
   return y;
 } catch (...) {
   rethrow_named("linear", {&x, &w});
@@ -92,8 +115,10 @@ Plan::Plan(const Csr& a, std::int64_t n, const Stream& stream) try {
   require(n >= 0, [&] { return "plan: n is " + std::to_string(n) + ", expected at least 0"; });
   const Stream order = stream.on(a.device());
   impl_ = std::make_shared<Impl>(Impl{a.with_values(a.values().clone(order)), nullptr, nullptr});
-  backend::run(backend::spmm_plan, {view_of(impl_->matrix), n, &impl_->packed}, order);
   if (n == 1) backend::run(backend::spmv_plan, {view_of(impl_->matrix), &impl_->for_vectors}, order);
+  if (impl_->for_vectors == nullptr) {
+    backend::run(backend::spmm_plan, {view_of(impl_->matrix), n, &impl_->packed}, order);
+  }
 } catch (...) {
   rethrow_named("plan", {&a});
 }
@@ -123,7 +148,7 @@ Tensor spmm(const Csr& a, const Tensor& b, const SpmmOptions& options, const Str
 }
 
 Tensor spmm(const Plan& plan, const Tensor& b, const SpmmOptions& options, const Stream& stream) {
-  return multiply(plan.matrix(), plan.impl().packed.get(), b, options, stream);
+  return multiply(plan.matrix(), &plan.impl(), b, options, stream);
 }
 
 Tensor linear(const Tensor& x, const Csr& w, const LinearOptions& options, const Stream& stream) {
@@ -131,7 +156,7 @@ Tensor linear(const Tensor& x, const Csr& w, const LinearOptions& options, const
 }
 
 Tensor linear(const Tensor& x, const Plan& w, const LinearOptions& options, const Stream& stream) {
-  return layer(x, w.matrix(), w.impl().packed.get(), options, stream);
+  return layer(x, w.matrix(), &w.impl(), options, stream);
 }
 
 }  // namespace sparsert

@@ -58,7 +58,8 @@ Topk topk(const Tensor& x, std::int64_t k, const Stream& stream = {});
 /// A matrix packed once for its device, to be multiplied many times. Cheap to copy; copies share the packing.
 class Plan {
  public:
-  /// Tuned for products with `n` columns; others work too.
+  /// Tuned for products with `n` columns; others work too. For 1 it serves `spmv`, and `spmm` and `linear` of one
+  /// column.
   explicit Plan(const Csr& a, std::int64_t n = 256, const Stream& stream = {});
 
   const Csr& matrix() const noexcept;
