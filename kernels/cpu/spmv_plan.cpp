@@ -12,9 +12,7 @@ namespace sparsert::backend::cpu {
 namespace {
 
 constexpr std::int64_t kLanes = kSlab * kSlabs;
-constexpr std::int64_t kFewestEntries = 5;               // of a group's step of 32, below which CSR is as fast
-constexpr std::int64_t kCached = std::int64_t{4} << 20;  // bytes, above which a product waits for memory
-constexpr std::int64_t kEntryBytes = 8;                  // of CSR
+constexpr std::int64_t kFewestEntries = 5;  // of a group's step of 32, below which CSR is as fast
 
 }  // namespace
 
@@ -23,7 +21,6 @@ std::unique_ptr<PackedSlabs> PackedSlabs::make(const CsrView& a) {
   std::unique_ptr<PackedSlabs> plan(new PackedSlabs(a));
   plan->pack();
   if (a.nnz < kFewestEntries * plan->steps()) return nullptr;
-  if (plan->bytes() > kCached && 2 * plan->bytes() > 3 * kEntryBytes * a.nnz) return nullptr;
   return plan;
 }
 

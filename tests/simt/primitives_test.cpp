@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "device/thrust.cuh"
 #include "tests/simt/support.hpp"
 
 namespace sparsert::backend::SPARSERT_BACKEND {
