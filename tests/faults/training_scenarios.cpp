@@ -144,8 +144,11 @@ void add_dynamic(const Adder& to) {
         const Csr first = before.weight();
         return Prepared{{grad, first.row_offsets(), first.columns(), first.values()},
                         [=] { moving->step(grad); },
-                        [=] { return tensors_of(moving->weight()); },
-                        [=] { *moving = before; }};
+                        [=] {
+                          auto tensors = tensors_of(moving->weight());
+                          *moving = before;
+                          return tensors;
+                        }};
       },
       " step");
 }
