@@ -138,7 +138,7 @@ void spmv_rows(const VectorProduct<A>& p, int64_t begin, int64_t end) {
   else rows_of<A, std::int64_t>(p, begin, end);
 }
 
-#if HWY_TARGET == HWY_SCALAR
+#if !HWY_ARCH_X86 || HWY_MAX_BYTES < 32  // no permutation of eight floats
 /// The words of a step.
 struct Words {
   const uint32_t* words;
