@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/cpu/add_finite.hpp"
-#include "kernels/cpu/branchless.hpp"
 #include "kernels/cpu/half.hpp"
 #include "kernels/cpu/simd.hpp"
 #include "kernels/numerics.hpp"
@@ -84,22 +84,18 @@ HWY_EXPORT(add_f64);
 HWY_EXPORT(add_f16);
 HWY_EXPORT(add_bf16);
 
-template <>
-std::int64_t add_finite(const float* x, float* sums, std::int64_t n) {
-  return HWY_DYNAMIC_DISPATCH(add_f32)(x, sums, n);
+template <class T>
+std::int64_t add_finite(const T* x, Compute<T>* sums, std::int64_t n) {
+  if constexpr (std::is_same_v<T, float>) return HWY_DYNAMIC_DISPATCH(add_f32)(x, sums, n);
+  else if constexpr (std::is_same_v<T, double>) return HWY_DYNAMIC_DISPATCH(add_f64)(x, sums, n);
+  else if constexpr (std::is_same_v<T, float16>) return HWY_DYNAMIC_DISPATCH(add_f16)(x, sums, n);
+  else return HWY_DYNAMIC_DISPATCH(add_bf16)(x, sums, n);
 }
-template <>
-std::int64_t add_finite(const double* x, double* sums, std::int64_t n) {
-  return HWY_DYNAMIC_DISPATCH(add_f64)(x, sums, n);
-}
-template <>
-std::int64_t add_finite(const float16* x, float* sums, std::int64_t n) {
-  return HWY_DYNAMIC_DISPATCH(add_f16)(x, sums, n);
-}
-template <>
-std::int64_t add_finite(const bfloat16* x, float* sums, std::int64_t n) {
-  return HWY_DYNAMIC_DISPATCH(add_bf16)(x, sums, n);
-}
+
+template std::int64_t add_finite(const float*, float*, std::int64_t);
+template std::int64_t add_finite(const double*, double*, std::int64_t);
+template std::int64_t add_finite(const float16*, float*, std::int64_t);
+template std::int64_t add_finite(const bfloat16*, float*, std::int64_t);
 
 }  // namespace sparsert::backend::cpu
 #endif  // HWY_ONCE

@@ -106,24 +106,25 @@ HWY_NOINLINE void block_rows(const BsrView& a, int64_t block_row, int64_t row, c
   int64_t piece_end = kPiece;
   const int64_t last = offsets[block_row + 1];
   for (int64_t block = offsets[block_row]; block < last;) {
-    int64_t p0 = static_cast<int64_t>(columns[block]) * c;
-    if (p0 >= piece_end) {
+    const int64_t next = static_cast<int64_t>(columns[block]) * c;
+    if (next >= piece_end) {
       piece.finish(totals);
-      piece_end = (p0 / kPiece + 1) * kPiece;
+      piece_end = (next / kPiece + 1) * kPiece;
     }
     // The blocks that lie wholly within the piece and the matrix.
     const auto stop = static_cast<I>(HWY_MIN(piece_end, a.cols) / c);
-    for (const A* x; block < last && columns[block] < stop; ++block, value += size) {
-      x = panel + static_cast<int64_t>(columns[block]) * c * kWidth;
+    for (; block < last && columns[block] < stop; ++block, value += size) {
+      const A* const x = panel + static_cast<int64_t>(columns[block]) * c * kWidth;
       if constexpr (kColumns == kSteps) {
         piece.template multiply<kSteps>(value, kColumns, x);
       } else {
         for (int64_t i = 0; i < c; i += kSteps) piece.template multiply<kSteps>(value + i, c, x + i * kWidth);
       }
     }
+    // A block that goes on in the next piece, or behind the matrix.
     if (block == last) break;
-    p0 = static_cast<int64_t>(columns[block]) * c;
-    if (p0 >= HWY_MIN(piece_end, a.cols)) continue;
+    const int64_t p0 = static_cast<int64_t>(columns[block]) * c;
+    if (p0 >= piece_end) continue;
     const int64_t inside = HWY_MIN(c, a.cols - p0);  // what lies behind is padding
     for (int64_t i = 0; i < inside; ++i) {
       if (p0 + i >= piece_end) {

@@ -65,23 +65,42 @@ class Candidates {
   Scratch<std::uint16_t> positions_;
 };
 
-/// About `wanted` keys of all blocks' n entries, in bursts of a cache line at pseudo-random places, the same each time.
-/// `keys` has room for `wanted` + kBurst. Returns how many.
+inline constexpr std::int64_t kBurst = 16;  // entries of a sample that lie side by side: a cache line of floats
+
+/// Where the bursts of a sample of n entries begin: one at a pseudo-random place in each of equal stretches, ascending,
+/// the same each time.
+class SamplePlaces {
+ public:
+  SamplePlaces(std::int64_t n, std::int64_t wanted)
+      : bursts_(std::max<std::int64_t>(1, wanted / kBurst)), stretch_(n / bursts_) {}
+
+  std::int64_t bursts() const noexcept { return bursts_; }
+
+  std::int64_t next() {
+    random_ ^= random_ << 13;
+    random_ ^= random_ >> 7;
+    random_ ^= random_ << 17;
+    const auto width = static_cast<std::uint64_t>(std::max<std::int64_t>(1, stretch_));
+    return stretch_ * given_++ + static_cast<std::int64_t>(random_ % width);
+  }
+
+ private:
+  std::int64_t bursts_;
+  std::int64_t stretch_;
+  std::int64_t given_ = 0;
+  std::uint64_t random_ = 88172645463325252u;
+};
+
+/// About `wanted` keys of all blocks' n entries, in bursts at the sample's places. `keys` has room for `wanted` +
+/// kBurst. Returns how many.
 template <class B, class K>
 std::int64_t sample_keys(std::span<B> blocks, std::int64_t n, std::int64_t wanted, K nan, K* keys) {
-  constexpr std::int64_t kBurst = 16;
   constexpr K kMagnitude = static_cast<K>(static_cast<K>(-1) >> 1);
-  const std::int64_t bursts = std::max<std::int64_t>(1, wanted / kBurst);
-  std::uint64_t random = 88172645463325252u;
+  SamplePlaces places(n, wanted);
   std::int64_t count = 0;
   std::size_t b = 0;
-  for (std::int64_t i = 0; i < bursts; ++i) {
-    random ^= random << 13;
-    random ^= random >> 7;
-    random ^= random << 17;
-    const std::int64_t low = n / bursts * i;
-    const std::int64_t width = std::max<std::int64_t>(1, n / bursts);
-    const std::int64_t place = low + static_cast<std::int64_t>(random % static_cast<std::uint64_t>(width));
+  for (std::int64_t i = 0; i < places.bursts(); ++i) {
+    const std::int64_t place = places.next();
     while (place >= blocks[b].start + blocks[b].n) ++b;
     const std::int64_t begin = (place - blocks[b].start) / kBurst * kBurst;
     const std::int64_t end = std::min(begin + kBurst, blocks[b].n);

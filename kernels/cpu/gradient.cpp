@@ -27,8 +27,7 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 15;
 constexpr std::int64_t kSample = 1 << 14;
-constexpr std::int64_t kBurst = 16;
-constexpr std::int64_t kPlaces = 32;
+constexpr std::int64_t kMisses = 32;  // scattered lines asked of memory together
 constexpr std::int64_t kPart = 2048;  // of a block, collected while it is in the first-level cache
 constexpr double kDeviations = 4.0;
 
@@ -53,9 +52,9 @@ struct Step {
 
   /// Returns how many are left out.
   std::int64_t add(std::int64_t begin, std::int64_t end) const {
-    std::int64_t skipped = 0;
     // A sum that is finite had finite parts.
     if (velocity == nullptr) return add_finite(grad + begin, residual + begin, end - begin);
+    std::int64_t skipped = 0;
     for (std::int64_t i = begin; i < end; ++i) {
       skipped += accumulate(widen(grad[i]), momentum, true, velocity[i], residual[i]) ? 0 : 1;
     }
@@ -70,27 +69,20 @@ struct Step {
     return magnitude_key(sum);
   }
 
-  /// Keys of entries in bursts at pseudo-random places, the same each time. Returns how many.
+  /// Keys of about `wanted` entries, in bursts at the sample's places. Returns how many.
   std::int64_t sample(std::int64_t wanted, K* keys) const {
-    const std::int64_t bursts = std::max<std::int64_t>(1, wanted / kBurst);
-    const std::int64_t width = std::max<std::int64_t>(1, n / bursts);
-    std::uint64_t random = 88172645463325252u;
-    std::int64_t places[kPlaces];  // asked of memory together: each is a miss
+    SamplePlaces sample_places(n, wanted);
+    std::int64_t begins[kMisses];
     std::int64_t count = 0;
-    for (std::int64_t b = 0; b < bursts; b += kPlaces) {
-      const std::int64_t some = std::min(kPlaces, bursts - b);
-      for (std::int64_t p = 0; p < some; ++p) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        const std::int64_t place =
-            width * (b + p) + static_cast<std::int64_t>(random % static_cast<std::uint64_t>(width));
-        places[p] = std::min(place, n - 1) / kBurst * kBurst;
-        hwy::Prefetch(grad + places[p]);
-        hwy::Prefetch(residual + places[p]);
+    for (std::int64_t b = 0; b < sample_places.bursts(); b += kMisses) {
+      const std::int64_t some = std::min(kMisses, sample_places.bursts() - b);
+      for (std::int64_t i = 0; i < some; ++i) {
+        begins[i] = sample_places.next() / kBurst * kBurst;
+        hwy::Prefetch(grad + begins[i]);
+        hwy::Prefetch(residual + begins[i]);
       }
-      for (std::int64_t p = 0; p < some; ++p) {
-        for (std::int64_t i = places[p]; i < std::min(places[p] + kBurst, n); ++i) keys[count++] = key_after(i);
+      for (std::int64_t i = 0; i < some; ++i) {
+        for (std::int64_t j = begins[i]; j < std::min(begins[i] + kBurst, n); ++j) keys[count++] = key_after(j);
       }
     }
     return count;
@@ -190,7 +182,7 @@ void emit_gradient(const EmitArgs& args, const Stream&) {
     auto* const velocity = static_cast<A*>(args.velocity);
     parallel_for(args.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t j = begin; j < end; ++j) {
-        hwy::Prefetch(residual + args.indices[std::min(j + kPlaces, end - 1)]);
+        hwy::Prefetch(residual + args.indices[std::min(j + kMisses, end - 1)]);
         const std::int64_t i = args.indices[j];
         args.sent[j] = to_wire(args.wire, residual[i]);
         residual[i] -= static_cast<A>(args.sent[j]);

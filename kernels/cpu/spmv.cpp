@@ -228,17 +228,17 @@ void spmv_packed(const PackedSlabs& plan, const float* x, float* y, int64_t begi
         c.step<2>(step, at[2] += words[2] >> kAdvanceShift, values + 2 * kSlab);
         e.step<3>(step, at[3] += words[3] >> kAdvanceShift, values + 3 * kSlab);
         words += kSlabs;
-        values += kSlab * kSlabs;
+        values += kGroup;
       }
       for (Slab* slab : {&a, &b, &c, &e}) slab->end_piece();
     }
-    float sums[kSlab * kSlabs];
+    float sums[kGroup];
     a.write(sums);
     b.write(sums + kSlab);
     c.write(sums + 2 * kSlab);
     e.write(sums + 3 * kSlab);
     const int64_t* const rows = plan.rows(group);
-    for (int64_t lane = 0; lane < kSlab * kSlabs; ++lane) {
+    for (int64_t lane = 0; lane < kGroup; ++lane) {
       if (rows[lane] >= 0) y[rows[lane]] = sums[lane];
     }
   }
@@ -276,7 +276,7 @@ bool multiply_packed(const PackedSlabs& plan, const float* x, int64_t cols, floa
   Scratch<float> padded(cols + kSlab - 1, stream);
   if (!copy_finite(x, cols, padded.data())) return false;
   const auto run = HWY_DYNAMIC_DISPATCH(spmv_packed);
-  const int64_t grain = kEntriesOfTask / (plan.steps() * kSlab * kSlabs / plan.groups() + 1) + 1;
+  const int64_t grain = kEntriesOfTask / (plan.steps() * kGroup / plan.groups() + 1) + 1;
   parallel_for(plan.groups(), grain, [&](int64_t begin, int64_t end) { run(plan, padded.data(), y, begin, end); });
   return true;
 }

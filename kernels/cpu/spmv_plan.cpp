@@ -11,8 +11,7 @@
 namespace sparsert::backend::cpu {
 namespace {
 
-constexpr std::int64_t kLanes = kSlab * kSlabs;
-constexpr std::int64_t kFewestEntries = 5;  // of a group's step of 32, below which CSR is as fast
+constexpr std::int64_t kFewestEntries = 5;  // of a step of kGroup, below which CSR is as fast
 
 }  // namespace
 
@@ -51,21 +50,21 @@ void PackedSlabs::order_rows() {
   std::stable_sort(rows_.begin(), rows_.end(), [&](std::int64_t r, std::int64_t s) {
     return offsets[r + 1] - offsets[r] > offsets[s + 1] - offsets[s];
   });
-  rows_.resize(static_cast<std::size_t>((a_.rows + kLanes - 1) / kLanes * kLanes), -1);
+  rows_.resize(static_cast<std::size_t>((a_.rows + kGroup - 1) / kGroup * kGroup), -1);
 }
 
 template <class T, class I>
 void PackedSlabs::pack() {
   order_rows<I>();
   const auto* offsets = static_cast<const I*>(a_.row_offsets);
-  const auto count = static_cast<std::int64_t>(rows_.size()) / kLanes;
+  const auto count = static_cast<std::int64_t>(rows_.size()) / kGroup;
   counts_.assign(static_cast<std::size_t>(count * pieces_), 0);
   first_steps_.assign(1, 0);
   words_.clear();
   values_.clear();
   for (std::int64_t group = 0; group < count; ++group) {
-    std::int64_t heads[kLanes] = {};
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+    std::int64_t heads[kGroup] = {};
+    for (std::int64_t lane = 0; lane < kGroup; ++lane) {
       if (const std::int64_t row = rows(group)[lane]; row >= 0) heads[lane] = static_cast<std::int64_t>(offsets[row]);
     }
     std::int64_t steps = first_steps_.back();
@@ -101,7 +100,7 @@ void PackedSlabs::pack_slab(std::int64_t group, std::int64_t slab, std::int64_t 
     if (step == count) {
       ++count;
       words_.resize(words_.size() + kSlabs);
-      values_.resize(values_.size() + kLanes);
+      values_.resize(values_.size() + kGroup);
     }
     const std::int64_t advance = std::min(nearest - window, kMostAdvance);
     window += advance;

@@ -16,10 +16,11 @@
 
 namespace sparsert::backend::cpu {
 
-inline constexpr std::int64_t kSlab = 8;           // rows of a slab, and elements of a window
-inline constexpr std::int64_t kSlabs = 4;          // of a group
-inline constexpr std::int64_t kSlabIndexBits = 3;  // of a lane's place in the window
-inline constexpr int kAdvanceShift = 24;           // above them: how far the window moves before the step
+inline constexpr std::int64_t kSlab = 8;                // rows of a slab, and elements of a window
+inline constexpr std::int64_t kSlabs = 4;               // of a group
+inline constexpr std::int64_t kGroup = kSlab * kSlabs;  // its rows, and values of a step
+inline constexpr std::int64_t kSlabIndexBits = 3;       // of a lane's place in the window
+inline constexpr int kAdvanceShift = 24;                // above them: how far the window moves before the step
 inline constexpr std::int64_t kMostAdvance = 255;
 
 class PackedSlabs final : public SpmvPlan {
@@ -33,16 +34,14 @@ class PackedSlabs final : public SpmvPlan {
   std::int64_t groups() const noexcept { return static_cast<std::int64_t>(first_steps_.size()) - 1; }
   std::int64_t pieces() const noexcept { return pieces_; }
   std::int64_t steps() const noexcept { return first_steps_.back(); }
-  /// Its kSlab·kSlabs rows, lane by lane; -1: none.
-  const std::int64_t* rows(std::int64_t group) const noexcept { return rows_.data() + group * kSlab * kSlabs; }
+  /// Its kGroup rows, lane by lane; -1: none.
+  const std::int64_t* rows(std::int64_t group) const noexcept { return rows_.data() + group * kGroup; }
   /// Steps in each piece.
   const std::int32_t* counts(std::int64_t group) const noexcept { return counts_.data() + group * pieces_; }
   /// kSlabs words for each step.
   const std::uint32_t* words(std::int64_t group) const noexcept { return words_.data() + first_steps_[group] * kSlabs; }
-  /// kSlab·kSlabs values for each step.
-  const float* values(std::int64_t group) const noexcept {
-    return values_.data() + first_steps_[group] * kSlab * kSlabs;
-  }
+  /// kGroup values for each step.
+  const float* values(std::int64_t group) const noexcept { return values_.data() + first_steps_[group] * kGroup; }
 
  private:
   explicit PackedSlabs(const CsrView& a) : a_(a), pieces_((a.cols + kPiece - 1) / kPiece) {}
