@@ -17,7 +17,7 @@ void running_sums(std::int64_t* first, std::int64_t n, const Stream& stream) {
   thrust::inclusive_scan(thrust_policy(stream), first, first + n, first);
 }
 
-std::int64_t least_of(const std::int64_t* first, std::int64_t n, const Stream& stream) {
+std::int64_t Each::least(const std::int64_t* first, std::int64_t n, const Stream& stream) {
   return thrust::reduce(thrust_policy(stream), first, first + n, std::int64_t{INT64_MAX},
                         thrust::minimum<std::int64_t>());
 }

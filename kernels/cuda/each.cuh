@@ -23,9 +23,6 @@ __global__ __launch_bounds__(kEachThreads, 1) void each_kernel(Rule rule, std::i
 void running_sums(std::int32_t* first, std::int64_t n, const Stream& stream);
 void running_sums(std::int64_t* first, std::int64_t n, const Stream& stream);
 
-/// The least element, INT64_MAX of none.
-std::int64_t least_of(const std::int64_t* first, std::int64_t n, const Stream& stream);
-
 /// How this backend runs the rules of kernels/formats.hpp and its like.
 struct Each {
   template <class T>
@@ -43,9 +40,8 @@ struct Each {
     running_sums(counts, n + 1, stream);
   }
 
-  static std::int64_t least(const std::int64_t* first, std::int64_t n, const Stream& stream) {
-    return least_of(first, n, stream);
-  }
+  /// The least element, INT64_MAX of none.
+  static std::int64_t least(const std::int64_t* first, std::int64_t n, const Stream& stream);
 };
 
 }  // namespace sparsert::backend::SPARSERT_BACKEND
