@@ -22,26 +22,12 @@ import time
 import numpy as np
 
 import sparsert as sp
+from digits_training import Adam, cross_entropy
 
 EPOCHS, BATCH, RATE, NOISE = 20, 32, 2e-3, 0.1
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 FOLDS, RANKS = 10, 4
 T_95 = 2.262  # Student's t, 9 degrees of freedom
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "digits.safetensors"
-
-
-class Adam:
-    """Moments of one array of parameters; their order may change with the parameters'."""
-
-    def __init__(self, parameters):
-        self.mean, self.square, self.step = np.zeros_like(parameters), np.zeros_like(parameters), 0
-
-    def change(self, grad, rate):
-        self.step += 1
-        self.mean += (1 - BETA1) * (grad - self.mean)
-        self.square += (1 - BETA2) * (grad * grad - self.square)
-        scale = np.sqrt(self.square / np.float32(1 - BETA2**self.step)) + np.float32(EPSILON)
-        return np.float32(rate / (1 - BETA1**self.step)) * self.mean / scale
 
 
 class Dense:
@@ -103,10 +89,7 @@ def gradients(layers, biases, x, labels):
         x = layer.forward(x) + bias
         x = np.maximum(x, 0) if i + 1 < len(layers) else x
         activations.append(x)
-    grad = np.exp(activations[-1] - activations[-1].max(axis=1, keepdims=True))
-    grad /= grad.sum(axis=1, keepdims=True)
-    grad[np.arange(len(labels)), labels] -= 1
-    grad /= len(labels)
+    grad = cross_entropy(activations[-1], labels)[1]
     of_weights, of_biases = [], []
     for i in reversed(range(len(layers))):
         of_weights.insert(0, grad.T @ activations[i])

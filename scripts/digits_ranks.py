@@ -25,6 +25,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
 import sparsert as sp
+from digits_training import cross_entropy
 
 SIZES = (64, 256, 256, 10)
 RANKS = 4
@@ -58,10 +59,7 @@ def forward(layers, x):
 def gradients(layers, x, labels):
     """Of the mean cross-entropy, their norm clipped to CLIP."""
     activations = forward(layers, x)
-    grad = np.exp(activations[-1] - activations[-1].max(axis=1, keepdims=True))
-    grad /= grad.sum(axis=1, keepdims=True)
-    grad[np.arange(len(labels)), labels] -= 1
-    grad /= len(labels)
+    grad = cross_entropy(activations[-1], labels)[1]
     result = {}
     for layer in reversed(range(len(SIZES) - 1)):
         result[f"w{layer}"] = grad.T @ activations[layer]

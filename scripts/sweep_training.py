@@ -25,28 +25,24 @@ import time
 import numpy as np
 
 import sparsert as sp
+from digits_training import Adam, cross_entropy
 
 BATCH, RATE, NOISE, TIMED = 64, 5e-4, 0.1, 256
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 NAMES = ("fc1", "fc2", "fc3")
 SCAN = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
 Z_95 = 1.959963984540054
 
 
-class Parameter:
+class Parameter(Adam):
     """Values that Adam changes in place; `keep` drops those whose weights were pruned."""
 
     def __init__(self, values):
         self.values = np.array(values)
-        self.mean, self.square, self.step = np.zeros_like(self.values), np.zeros_like(self.values), 0
+        super().__init__(self.values)
 
     def learn(self, grad, rate):
-        self.step += 1
-        self.mean += (1 - BETA1) * (grad - self.mean)
-        self.square += (1 - BETA2) * (grad * grad - self.square)
-        scale = np.sqrt(self.square / np.float32(1 - BETA2**self.step)) + np.float32(EPSILON)
-        self.values -= np.float32(rate / (1 - BETA1**self.step)) * self.mean / scale
+        self.values -= self.change(grad, rate)
 
     def keep(self, kept):
         self.values, self.mean, self.square = self.values[kept], self.mean[kept], self.square[kept]
@@ -75,15 +71,6 @@ class Network:
         return sum(w.nbytes for w in self.weights) + sum(b.nbytes for b in self.biases)
 
 
-def loss_and_grad(logits, labels):
-    """Mean cross-entropy, and its gradient by the logits."""
-    grad = np.exp(logits - logits.max(axis=1, keepdims=True))
-    grad /= grad.sum(axis=1, keepdims=True)
-    loss = -np.log(np.maximum(grad[np.arange(len(labels)), labels], 1e-30)).mean()
-    grad[np.arange(len(labels)), labels] -= 1
-    return float(loss), grad / np.float32(len(labels))
-
-
 def train(network, images, labels, epochs, *, amounts=None, l1=0.0, seed=1):
     """Trains on. `amounts(step, steps)` gives pruned dense weights where it is time to prune, else None."""
     rng = np.random.default_rng(seed)
@@ -96,18 +83,17 @@ def train(network, images, labels, epochs, *, amounts=None, l1=0.0, seed=1):
             pruned = amounts(network, step, steps) if amounts else None
             if pruned:
                 for i, weight in enumerate(pruned):
+                    kept = weight.numpy() != 0
                     if isinstance(network.weights[i], sp.Csr):
                         places = network.weights[i].to_coo()
-                        values[i].keep(weight.numpy()[places.rows.numpy(), places.columns.numpy()] != 0)
-                    else:
-                        for name in ("values", "mean", "square"):
-                            setattr(values[i], name, getattr(values[i], name)[weight.numpy() != 0])
+                        kept = kept[places.rows.numpy(), places.columns.numpy()]
+                    values[i].keep(kept)
                     network.weights[i] = sp.to_csr(weight)
             batch = order[start : start + BATCH]
             noisy = images[batch] + NOISE * rng.standard_normal((BATCH, images.shape[1]), np.float32)
             rate = RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
             outputs = network.forward(noisy)
-            grad = sp.tensor(loss_and_grad(outputs[-1].numpy(), labels[batch])[1])
+            grad = sp.tensor(cross_entropy(outputs[-1].numpy(), labels[batch])[1])
             for i in reversed(range(len(network.weights))):
                 of_input, of_weight, of_bias = sp.linear_backward(grad, outputs[i], network.weights[i])
                 if i > 0:
@@ -169,7 +155,7 @@ def sensitivity_scan(network, images, labels):
         for amount in SCAN:
             weights = network.dense()
             weights[i] = sp.prune.magnitude(weights[i], amount)
-            curve.append((amount, loss_and_grad(network.forward(images, weights)[-1].numpy(), labels)[0]))
+            curve.append((amount, cross_entropy(network.forward(images, weights)[-1].numpy(), labels)[0]))
         scan[name] = curve
     return scan
 

@@ -21,13 +21,14 @@ import numpy as np
 from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
 
+from digits_training import BETA1, BETA2, EPSILON, cross_entropy
+
 SIZES = (64, 1024, 1024, 10)
 EPOCHS = 60
 BATCH = 64
 LEARNING_RATE = 1e-3
 L1 = 5e-5
 NOISE = 0.1
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 def load(held_out_share, rng):
@@ -56,11 +57,7 @@ def forward(weights, biases, x):
 def gradients(weights, biases, x, labels):
     """Gradients of the mean cross-entropy, plus L1 on the weights, in the order weights then biases."""
     activations = forward(weights, biases, x)
-    logits = activations[-1]
-    grad = np.exp(logits - logits.max(axis=1, keepdims=True))
-    grad /= grad.sum(axis=1, keepdims=True)
-    grad[np.arange(len(labels)), labels] -= 1
-    grad /= len(labels)
+    grad = cross_entropy(activations[-1], labels)[1]
     grad_weights, grad_biases = [], []
     for layer in reversed(range(len(weights))):
         grad_weights.insert(0, grad.T @ activations[layer] + L1 * np.sign(weights[layer]))

@@ -73,10 +73,10 @@ def test_gradients_are_central_differences(random):
     network = script.Network([sp.to_csr(w) for w in weights], [random.standard_normal(n) for n in (6, 7, 3)])
 
     def loss():
-        return script.loss_and_grad(network.forward(x)[-1].numpy(), labels)[0]
+        return script.cross_entropy(network.forward(x)[-1].numpy(), labels)[0]
 
     outputs = network.forward(x)
-    grad = sp.tensor(script.loss_and_grad(outputs[-1].numpy().copy(), labels)[1].astype(np.float64))
+    grad = sp.tensor(script.cross_entropy(outputs[-1].numpy().copy(), labels)[1].astype(np.float64))
     of_weight = sp.linear_backward(grad, outputs[2], network.weights[2])[1]
     values = network.weights[2].values.numpy().copy()
     for i in range(len(values)):
