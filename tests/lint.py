@@ -35,8 +35,8 @@ MAY_INCLUDE = [
     ("tests/", [PUBLIC_HEADERS, r"tests/.*", r"bench/\w+\.hpp", r"device/(cpu|parallel|trace|simt/simt)\.hpp"]),
 ]
 # The only places that see CUDA's headers.
-MAY_SEE_CUDA = ("device/cuda.cpp", "device/nvcc.cuh", "device/thrust.cuh", "device/simt/", "device/intrinsics.cuh", "kernels/cuda/", "tests/simt/",
-                "tests/fake_cudart/")
+MAY_SEE_CUDA = ("device/cuda.cpp", "device/nvcc.cuh", "device/thrust.cuh", "device/simt/", "device/intrinsics.cuh",
+                "kernels/cuda/", "tests/simt/", "tests/fake_cudart/")
 
 # (rule, pattern, places it holds in, places it does not)
 BANNED = [

@@ -13,6 +13,7 @@
 
 #include "sparsert/sparsert.hpp"
 #include "tools/cli.hpp"
+#include "tools/sweep/sweep.hpp"
 
 namespace sparsert::tools {
 namespace {
@@ -260,11 +261,7 @@ void print_times(const StateDict& state, const std::vector<std::size_t>& chosen,
                  std::int64_t batch) {
   std::size_t width = 4;
   for (const std::size_t i : chosen) width = std::max(width, printable(state.entries()[i].first, kMaxNameWidth).size());
-  const auto ms = [](double seconds) {
-    std::ostringstream out;
-    out << std::fixed << std::setprecision(3) << 1e3 * seconds;
-    return out.str();
-  };
+  const auto ms = [](double seconds) { return sweep::fixed(1e3 * seconds, 3); };
   const auto line = [&](const std::string& name, const std::string& dense, const std::string& sparse,
                         const std::string& how) {
     std::ostringstream out;

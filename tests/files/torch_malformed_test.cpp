@@ -402,42 +402,29 @@ TEST(MalformedTorch, ColumnsAndBlocksBecomeCoordinates) {
   const auto part = [](std::int64_t offset, std::int64_t count) {
     return tensor(storage("LongStorage", 5, "i"), offset, tuple({count}), tuple({1}));
   };
+  // Compressed indices (three), plain ones (two) and values, as `indices` and `values` hold them.
+  const auto loaded = [&](const std::string& name, const std::string& shape, const std::vector<std::int64_t>& indices,
+                          const std::vector<float>& values, const std::string& sizes, const std::string& strides) {
+    const std::string stored = tensor(storage("FloatStorage", std::ssize(values), "v"), 0, sizes, strides);
+    const std::string made = layout("sparse_" + name) + "(" + part(0, 3) + part(3, 2) + stored + shape + "ttR";
+    write_file(
+        folder / name,
+        make_zip({{"data.pkl", whole(dictionary(made))}, {"data/i", integers(indices)}, {"data/v", floats(values)}})
+            .bytes);
+    return load(folder / name).sparse_at("w");
+  };
   // Two columns, the second with rows 0 and 2.
-  write_file(
-      folder / "csc",
-      make_zip({{"data.pkl", whole(dictionary(layout("sparse_csc") + "(" + part(0, 3) + part(3, 2) +
-                                              tensor(storage("FloatStorage", 2, "v"), 0, tuple({2}), tuple({1})) +
-                                              tuple({3, 2}) + "ttR"))},
-                {"data/i", integers({0, 0, 2, 0, 2})},
-                {"data/v", floats({1, 2})}})
-          .bytes);
-  EXPECT_EQ(to_vector<float>(load(folder / "csc").sparse_at("w").to_dense()), (std::vector<float>{0, 1, 0, 0, 0, 2}));
+  const auto csc = loaded("csc", tuple({3, 2}), {0, 0, 2, 0, 2}, {1, 2}, tuple({2}), tuple({1}));
+  EXPECT_EQ(to_vector<float>(csc.to_dense()), (std::vector<float>{0, 1, 0, 0, 0, 2}));
   // Two rows of blocks of 1 by 2; the first row has the blocks 0 and 1.
-  write_file(
-      folder / "bsr",
-      make_zip({{"data.pkl",
-                 whole(dictionary(layout("sparse_bsr") + "(" + part(0, 3) + part(3, 2) +
-                                  tensor(storage("FloatStorage", 4, "v"), 0, tuple({2, 1, 2}), tuple({2, 2, 1})) +
-                                  tuple({2, 4}) + "ttR"))},
-                {"data/i", integers({0, 2, 2, 0, 1})},
-                {"data/v", floats({1, 0, 3, 4})}})
-          .bytes);
-  const StateDict bsr = load(folder / "bsr");
-  EXPECT_EQ(bsr.sparse_at("w").nnz(), 4);
-  EXPECT_EQ(to_vector<float>(bsr.sparse_at("w").to_dense()), (std::vector<float>{1, 0, 3, 4, 0, 0, 0, 0}));
+  const std::string blocks = tuple({2, 1, 2});
+  const auto bsr = loaded("bsr", tuple({2, 4}), {0, 2, 2, 0, 1}, {1, 0, 3, 4}, blocks, tuple({2, 2, 1}));
+  EXPECT_EQ(bsr.nnz(), 4);
+  EXPECT_EQ(to_vector<float>(bsr.to_dense()), (std::vector<float>{1, 0, 3, 4, 0, 0, 0, 0}));
   // Two columns of blocks of 1 by 2; the second column has the blocks of the rows 0 and 1.
-  write_file(
-      folder / "bsc",
-      make_zip({{"data.pkl",
-                 whole(dictionary(layout("sparse_bsc") + "(" + part(0, 3) + part(3, 2) +
-                                  tensor(storage("FloatStorage", 4, "v"), 0, tuple({2, 1, 2}), tuple({2, 2, 1})) +
-                                  tuple({2, 4}) + "ttR"))},
-                {"data/i", integers({0, 0, 2, 0, 1})},
-                {"data/v", floats({1, 0, 3, 4})}})
-          .bytes);
-  const StateDict bsc = load(folder / "bsc");
-  EXPECT_EQ(bsc.sparse_at("w").nnz(), 4);
-  EXPECT_EQ(to_vector<float>(bsc.sparse_at("w").to_dense()), (std::vector<float>{0, 0, 1, 0, 0, 0, 3, 4}));
+  const auto bsc = loaded("bsc", tuple({2, 4}), {0, 0, 2, 0, 1}, {1, 0, 3, 4}, blocks, tuple({2, 2, 1}));
+  EXPECT_EQ(bsc.nnz(), 4);
+  EXPECT_EQ(to_vector<float>(bsc.to_dense()), (std::vector<float>{0, 0, 1, 0, 0, 0, 3, 4}));
 }
 
 TEST(MalformedTorch, LegacyIsReadAsItStands) {
